@@ -91,6 +91,7 @@ async def owner_of(key: str) -> Claims | None:
 
 
 API_KEY = {"X-API-Key": "key-of-ann"}
+FOR_API = {"audience": "api", "audience_claim": "for"}
 PROVEN = {"dpop": "required", "public_origin": ORIGIN}
 
 
@@ -385,28 +386,27 @@ class TestOfOnesOwn:
         assert ([] if reason is None else [reason]) == [error.reason for error in caught]
 
     @pytest.mark.parametrize(
-        ("claims", "status"), [({}, 200), ({"iat": 1}, 401)], ids=["without-iat", "old"]
+        ("configured", "claims", "status"),
+        [
+            pytest.param({"max_token_age": 300}, {}, 200, id="without-iat"),  # RFC 7662 §2.2
+            pytest.param({"max_token_age": 300}, {"iat": 1}, 401, id="old"),
+            pytest.param({"required_claims": ["tenant"]}, {"tenant": 7}, 200, id="required"),
+            pytest.param({"required_claims": ["tenant"]}, {}, 401, id="required-and-missing"),
+            pytest.param(FOR_API, {"for": "api"}, 200, id="audience"),
+            pytest.param(FOR_API, {"for": "x"}, 401, id="another-audience"),
+            pytest.param(FOR_API, {"aud": "x"}, 401, id="audience-in-another-claim"),
+            pytest.param(FOR_API, {}, 200, id="without-audience"),
+        ],
     )
-    def test_the_age_of_what_says_when_it_was_issued(
-        self, claims: dict[str, Any], status: int
+    def test_what_the_settings_say_of_claims(
+        self, configured: dict[str, Any], claims: dict[str, Any], status: int
     ) -> None:
-        """An API key has none, and introspection need not tell (RFC 7662 §2.2)."""
-        settings = JWTSettings(secret_key=SECRET, max_token_age=300)
+        """It holds as for a token; an API key has no age, and introspection need not tell it."""
 
         async def known(_: HTTPConnection) -> Claims:
             return Claims({"sub": "ann", **claims})
 
-        assert status == serving(known, settings=settings).get("/me").status_code
-
-    @pytest.mark.parametrize(
-        ("claims", "status"), [({"tenant": 7}, 200), ({}, 401)], ids=["there", "missing"]
-    )
-    def test_claims_that_are_required(self, claims: dict[str, Any], status: int) -> None:
-        """The settings name them, so an opaque token has to have them as a JWT has."""
-        settings = JWTSettings(secret_key=SECRET, required_claims=["tenant"])
-
-        async def known(_: HTTPConnection) -> Claims:
-            return Claims({"sub": "ann", **claims})
+        settings = JWTSettings(secret_key=SECRET, **configured)
 
         assert status == serving(known, settings=settings).get("/me").status_code
 
@@ -422,22 +422,6 @@ class TestOfOnesOwn:
 
         assert Basic.scheme == document["components"]["securitySchemes"]["JWT-basic"]
         assert [{"JWT": []}, {"JWT-basic": []}] == document["paths"]["/me"]["get"]["security"]
-
-    @pytest.mark.parametrize(
-        ("claims", "status"),
-        [({"for": "api"}, 200), ({"for": "x"}, 401), ({"aud": "x"}, 401), ({}, 200)],
-        ids=repr,
-    )
-    def test_the_audience_is_the_claim_that_names_it(
-        self, claims: dict[str, Any], status: int
-    ) -> None:
-        """As that of a token."""
-        settings = JWTSettings(secret_key=SECRET, audience="api", audience_claim="for")
-
-        async def known(_: HTTPConnection) -> Claims:
-            return Claims({"sub": "ann", **claims})
-
-        assert status == serving(known, settings=settings).get("/me").status_code
 
     @pytest.mark.parametrize("guarded", ["application", "router", "mounted"])
     @pytest.mark.parametrize("path", ["/model", "/raw", "/plain", "/copied"])

@@ -97,10 +97,25 @@ ALICE = {"known": True, "name": "alice", "scopes": ["a", "b"]}
 UNKNOWN = {"known": False, "name": "", "scopes": []}
 
 
-@pytest.mark.parametrize("path", ["/plain", "/either"])
-def test_user_is_the_tokens(path: str) -> None:
-    """On FastAPI's routes and on plain ones."""
-    assert ALICE == application().get(path, headers=bearer(scope="b a")).json()
+@pytest.mark.parametrize(
+    ("path", "configured", "headers", "expected"),
+    [
+        pytest.param("/plain", {}, bearer(scope="b a"), ALICE, id="plain-route"),
+        pytest.param("/either", {}, bearer(scope="b a"), ALICE, id="optional"),
+        pytest.param("/plain", {}, bearer(sub=""), {**UNKNOWN, "known": True}, id="names-no-user"),
+        pytest.param("/open", {}, {}, UNKNOWN, id="public-without-a-token"),
+        pytest.param("/either", {}, {}, UNKNOWN, id="optional-without-a-token"),
+        pytest.param("/plain", {"excluded_route_paths": ["/plain"]}, {}, UNKNOWN, id="excluded"),
+        pytest.param("/plain", {"validate": False}, {}, UNKNOWN, id="validate-false"),
+    ],
+)
+def test_user_is_the_tokens(
+    path: str, configured: dict[str, Any], headers: dict[str, str], expected: dict[str, Any]
+) -> None:
+    """On FastAPI's routes and on plain ones; an unauthenticated one where there is no token."""
+    client = application(JWTSettings(secret_key=SECRET, **configured))
+
+    assert expected == client.get(path, headers=headers).json()
 
 
 def test_identity_is_the_user_id() -> None:
@@ -111,33 +126,14 @@ def test_identity_is_the_user_id() -> None:
 
 
 def test_token_without_a_user_has_no_identity() -> None:
-    answer = application().get("/me", headers=bearer(sub="")).json()
-
-    assert {"known": True, "name": "", "identity": "", "scopes": []} == answer
+    """An empty text in place of it."""
+    assert "" == application().get("/me", headers=bearer(sub="")).json()["identity"]
 
 
 def test_websocket_has_the_user_too() -> None:
     """`websocket.user` is the same."""
     with application().websocket_connect("/ws", headers=bearer(scope="a b")) as socket:
         assert ALICE == socket.receive_json()
-
-
-@pytest.mark.parametrize("path", ["/open", "/either"])
-def test_public_route_without_a_token_has_an_unauthenticated_user(path: str) -> None:
-    assert UNKNOWN == application().get(path).json()
-
-
-def test_route_that_the_settings_exclude_has_an_unauthenticated_user() -> None:
-    client = application(JWTSettings(secret_key=SECRET, excluded_route_paths=["/plain"]))
-
-    assert UNKNOWN == client.get("/plain").json()
-
-
-def test_without_validation_a_request_without_a_token_has_an_unauthenticated_user() -> None:
-    """`validate=False` lets it go on anonymous."""
-    client = application(JWTSettings(secret_key=SECRET, validate=False))
-
-    assert UNKNOWN == client.get("/plain").json()
 
 
 @pytest.mark.parametrize(("scope", "status"), [("write", 200), ("read", 403)])

@@ -88,6 +88,15 @@ def ask(*dependencies: Any, **members: Any) -> Any:
         pytest.param(require_claim("plan"), {}, 403, id="absent"),
         pytest.param(require(lambda claims: "plan" in claims), {"plan": 1}, 200, id="a-check"),
         pytest.param(require(lambda claims: "plan" in claims), {}, 403, id="a-check-that-refuses"),
+        pytest.param(require(lambda: True), {}, 200, id="a-check-that-takes-nothing"),
+        pytest.param(require(lambda: False), {}, 403, id="one-that-takes-nothing-and-refuses"),
+        pytest.param(require_scopes("a", "b"), {"scope": "a b c"}, 200, id="all-scopes"),
+        pytest.param(require_scopes("a", "b"), {"scope": "a"}, 403, id="a-scope-too-few"),
+        pytest.param(require_scopes("a"), {"scope": "A"}, 403, id="case-of-a-scope-counts"),
+        pytest.param(require_scopes("a"), {"scope": "aa"}, 403, id="no-prefixes"),
+        pytest.param(require_any_scope("a", "b"), {"scope": "b"}, 200, id="one-scope"),
+        pytest.param(require_any_scope("a", "b"), {"scope": "c"}, 403, id="none-of-the-scopes"),
+        pytest.param(require_any_scope("a", "b"), {"scope": None}, 403, id="no-scopes-at-all"),
     ],
 )
 def test_requirements_are_enforced(dependency: Any, members: dict[str, Any], status: int) -> None:
@@ -299,31 +308,31 @@ def test_an_anonymous_request_lacks_a_token_before_it_lacks_a_scope(dependency: 
     assert 401 == TestClient(app).get("/x").status_code
 
 
-@pytest.mark.parametrize("roles", [(), ("",), (7,)])
-def test_what_is_no_role_is_a_configuration_error(roles: tuple[Any, ...]) -> None:
-    """It would refuse every request, or none."""
-    with pytest.raises(ConfigurationError, match="take one or more roles"):
-        require_roles(*roles)
-
-
 @pytest.mark.parametrize(
-    ("name", "values"),
+    ("make", "arguments", "said"),
     [
-        ("", ()),
-        (" ", ("a",)),
-        (7, ()),
-        ("n", (None,)),
-        ("n", (["a"],)),
-        ("n", (float("nan"),)),
-        ("a,b", ()),
+        *((require_roles, it, "take one or more roles") for it in ((), ("",), (7,))),
+        *(
+            (require_claim, it, "takes the name of one claim")
+            for it in (
+                *(("",), (" ", "a"), (7,), ("a,b",)),
+                *(("n", None), ("n", ["a"]), ("n", float("nan"))),
+            )
+        ),
+        *(
+            (make, it, "each as an argument of its own")
+            for make in (require_scopes, require_any_scope)
+            for it in ((), ("a b",), ('"',), ("",), ("é",))
+        ),
     ],
+    ids=lambda it: getattr(it, "__name__", repr(it)),
 )
-def test_what_no_claim_can_equal_is_a_configuration_error(
-    name: Any, values: tuple[Any, ...]
+def test_what_no_token_can_have_is_a_configuration_error(
+    make: Any, arguments: tuple[Any, ...], said: str
 ) -> None:
-    """JSON texts, numbers and booleans can be compared."""
-    with pytest.raises(ConfigurationError, match="takes the name of one claim"):
-        require_claim(name, *values)
+    """It would refuse every request, or none; JSON texts, numbers and booleans can be compared."""
+    with pytest.raises(ConfigurationError, match=said):
+        make(*arguments)
 
 
 WITHOUT_ROLES = [
@@ -459,6 +468,14 @@ def names_the_user(user: Annotated[str, Depends(current_user_id)]) -> bool:
     return user == "alice"
 
 
+def of_tenant(tenant: str) -> bool:
+    return tenant == "acme"
+
+
+def unreadable(claims: "Unknown") -> bool:  # type: ignore[name-defined]  # noqa: F821
+    return bool(claims)
+
+
 class Check:
     async def __call__(self, claims: Any) -> bool:
         return bool(claims.sub == "alice")
@@ -483,22 +500,6 @@ def test_a_check_can_have_dependencies_of_its_own(check: Any) -> None:
     assert [200, 403] == [it.status_code for it in answers]
 
 
-def test_a_check_can_take_nothing() -> None:
-    """It may go by the hour alone."""
-
-    def opened() -> bool:
-        return True
-
-    def closed() -> bool:
-        return False
-
-    answers = [
-        TestClient(app_with(require(it))).get("/x", headers=bearer()) for it in (opened, closed)
-    ]
-
-    assert [200, 403] == [it.status_code for it in answers]
-
-
 def test_a_check_is_asked_where_its_dependency_is_overridden() -> None:
     """`dependency_overrides` holds below it."""
     app = app_with(require(names_the_user))
@@ -514,30 +515,12 @@ def test_a_check_is_asked_where_its_dependency_is_overridden() -> None:
         pytest.param(lambda claims, leeway=0: bool(claims and leeway), id="one-with-a-default"),
         pytest.param(lambda *, claims: bool(claims), id="claims-by-keyword"),
         pytest.param(min, id="no-signature"),
+        pytest.param(of_tenant, id="a-path-parameter-in-place-of-the-claims"),
+        pytest.param(unreadable, id="annotations-that-cannot-be-read"),
     ],
 )
 def test_a_check_takes_nothing_that_a_client_could_send(check: Any) -> None:
-    """FastAPI would read a plain parameter from the query."""
-    with pytest.raises(ConfigurationError, match="as its first parameter"):
-        require(check)
-
-
-def test_a_first_parameter_that_is_not_for_the_claims_is_refused() -> None:
-    """A text there is meant to be a path parameter, and would get the claims."""
-
-    def check(tenant: str) -> bool:
-        return tenant == "acme"
-
-    with pytest.raises(ConfigurationError, match="as its first parameter"):
-        require(check)
-
-
-def test_annotations_that_cannot_be_read_are_refused() -> None:
-    """Of what a name stands for nothing is known."""
-
-    def check(claims: "Unknown") -> bool:  # type: ignore[name-defined]  # noqa: F821
-        return bool(claims)
-
+    """FastAPI would read a plain parameter from the query, and a text would get the claims."""
     with pytest.raises(ConfigurationError, match="as its first parameter"):
         require(check)
 
@@ -677,26 +660,3 @@ class TestInTests:
         """Else the test would say nothing."""
         with pytest.raises(ValueError, match="roles_claim"):
             TokenFactory()("alice", roles=["a"])
-
-
-@pytest.mark.parametrize(
-    "make",
-    [require_scopes, require_any_scope, require_roles, require_any_role],
-    ids=lambda it: it.__name__,
-)
-def test_a_requirement_is_named_by_the_function_that_makes_it(make: Any) -> None:
-    """In an audit and in errors."""
-    assert f"<dependency {make.__name__}>" == repr(make("named"))
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [{"acr": ["urn:example:alone"]}, {"max_age": 77}, {"acr": ["urn:example:both"], "max_age": 78}],
-    ids=["acr-values", "age", "both"],
-)
-def test_acr_values_an_age_or_both_will_do(arguments: dict[str, Any]) -> None:
-    """Neither needs the other."""
-    options = dict(arguments)
-    values = options.pop("acr", [])
-
-    assert "<dependency require_acr>" == repr(require_acr(*values, **options))

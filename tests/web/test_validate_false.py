@@ -1,6 +1,5 @@
 """`validate=False` refuses no request and uses no unverified claim."""
 
-import logging
 from typing import Annotated, Any
 
 import pytest
@@ -153,10 +152,3 @@ def test_claims_that_a_router_asks_for_refuse_no_request() -> None:
     answer = TestClient(including(router)).post("/sent", json={"a": "b"})
 
     assert (200, {"a": "b"}) == (answer.status_code, answer.json())
-
-
-def test_there_is_a_warning_when_it_starts(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "jwt_deps"):
-        JWTSettings(secret_key=SECRET, validate=False)
-
-    assert ["WARNING"] == [record.levelname for record in caplog.records]
