@@ -214,48 +214,39 @@ def test_scopes_are_shown_however_they_are_asked_for() -> None:
     } == locks(started(app))
 
 
+def api_key(where: str, name: str, **members: str) -> dict[str, str]:
+    return {"type": "apiKey", "in": where, "name": name, **members}
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         pytest.param({}, {"JWT": BEARER}, id="header"),
         pytest.param(
             {"token_source": "cookie", "cookie_name": "jar"},
-            {"JWT-cookie-jar": {"type": "apiKey", "in": "cookie", "name": "jar"}},
+            {"JWT-cookie-jar": api_key("cookie", "jar")},
             id="cookie",
         ),
         pytest.param(
             {"token_source": "both"},
-            {
-                "JWT": BEARER,
-                "JWT-cookie-access_token": {
-                    "type": "apiKey",
-                    "in": "cookie",
-                    "name": "access_token",
-                },
-            },
+            {"JWT": BEARER, "JWT-cookie-access_token": api_key("cookie", "access_token")},
             id="both",
         ),
         pytest.param(
             {"token_header_key": "X-Token"},
             {
-                "JWT-header-X-Token": {
-                    "type": "apiKey",
-                    "in": "header",
-                    "name": "X-Token",
-                    "description": "`Bearer <token>`, the word included",
-                }
+                "JWT-header-X-Token": api_key(
+                    "header", "X-Token", description="`Bearer <token>`, the word included"
+                )
             },
             id="other-header",
         ),
         pytest.param(
             {"token_header_key": "Cf-Access-Jwt-Assertion", "token_header_scheme": ""},
             {
-                "JWT-header-Cf-Access-Jwt-Assertion": {
-                    "type": "apiKey",
-                    "in": "header",
-                    "name": "Cf-Access-Jwt-Assertion",
-                    "description": "The token, without `Bearer`",
-                }
+                "JWT-header-Cf-Access-Jwt-Assertion": api_key(
+                    "header", "Cf-Access-Jwt-Assertion", description="The token, without `Bearer`"
+                )
             },
             id="bare-header",
         ),
@@ -293,6 +284,7 @@ class KeysOfOnesOwn:
         raise NotImplementedError
 
 
+AT_LOGIN: dict[str, Any] = {"issuer": "https://login.example.com", "audience": "api"}
 DISCOVERED: dict[str, Any] = {"audience": "api", "discovery": True}
 PLACES = {
     "JWT-openid-login.example.com": "https://login.example.com/.well-known/openid-configuration",
@@ -312,18 +304,13 @@ LOGIN, STAFF, B2C = PLACES
             {"issuer": "https://id.example.com/realms/staff", **DISCOVERED}, [STAFF], id="path"
         ),
         pytest.param(
-            {
-                "issuer": "https://b2c.example.com",
-                "audience": "api",
-                "discovery_url": PLACES[B2C],
-            },
+            {"issuer": "https://b2c.example.com", "audience": "api", "discovery_url": PLACES[B2C]},
             [B2C],
             id="named",
         ),
         pytest.param(
             {
-                "issuer": "https://login.example.com",
-                "audience": "api",
+                **AT_LOGIN,
                 "discovery_url": "http://keycloak:8080/document",
                 "allow_http_hosts": ["keycloak"],
             },
@@ -331,27 +318,15 @@ LOGIN, STAFF, B2C = PLACES
             id="in-the-own-network",
         ),
         pytest.param(
-            {
-                "issuer": "https://login.example.com",
-                "audience": "api",
-                "discovery_url": "https://login.example.com/document?key=s3cret",
-            },
+            {**AT_LOGIN, "discovery_url": "https://login.example.com/document?key=s3cret"},
             [LOGIN],
             id="with-an-api-key",
         ),
-        pytest.param(
-            {
-                "issuer": ["https://login.example.com", "https://id.example.com"],
-                "audience": "api",
-                "key_source": KeysOfOnesOwn(),
-            },
-            [],
-            id="keys-of-ones-own",
-        ),
+        pytest.param({**AT_LOGIN, "key_source": KeysOfOnesOwn()}, [], id="keys-of-ones-own"),
         pytest.param(
             {
                 "issuers": {
-                    "everybody": {"issuer": "https://login.example.com", **DISCOVERED},
+                    "everybody": {**AT_LOGIN, "discovery": True},
                     "staff": {"issuer": "https://id.example.com/realms/staff", **DISCOVERED},
                     "machines": {"issuer": "ours", "audience": "api", "secret_key": SECRET},
                 }
@@ -360,13 +335,7 @@ LOGIN, STAFF, B2C = PLACES
             id="several",
         ),
         pytest.param(
-            {
-                "issuer": "https://login.example.com",
-                "audience": "api",
-                "jwks_url": "https://login.example.com/keys",
-            },
-            [],
-            id="keys-named-outright",
+            {**AT_LOGIN, "jwks_url": "https://login.example.com/keys"}, [], id="keys-named-outright"
         ),
     ],
 )

@@ -59,70 +59,48 @@ def application(settings: JWTSettings | None = None) -> FastAPI:
     return app
 
 
-def as_lambda() -> Any:
-    return lambda: Claims({"sub": "zoe", "scope": "admin"})
+ZOE = Claims({"sub": "zoe", "scope": "admin"})
 
 
-def as_dict() -> Any:
-    return lambda: {"sub": "zoe", "scope": "admin"}
+async def coroutine() -> Claims:
+    return ZOE
 
 
-def as_async_function() -> Any:
-    async def claims() -> Claims:
-        return Claims({"sub": "zoe", "scope": "admin"})
-
-    return claims
+async def with_a_request(request: Request) -> Claims:
+    return Claims({"sub": request.headers["x-user"], "scope": "admin"})
 
 
-def with_a_request() -> Any:
-    async def claims(request: Request) -> Claims:
-        return Claims({"sub": request.headers["x-user"], "scope": "admin"})
-
-    return claims
+async def name(who: Annotated[str, Query()]) -> str:
+    return who
 
 
-def with_dependencies_and_client_input() -> Any:
-    async def name(who: Annotated[str, Query()]) -> str:
-        return who
-
-    async def claims(who: Annotated[str, Depends(name)]) -> Claims:
-        return Claims({"sub": who, "scope": "admin"})
-
-    return claims
+async def with_dependencies_and_client_input(who: Annotated[str, Depends(name)]) -> Claims:
+    return Claims({"sub": who, "scope": "admin"})
 
 
-def as_generator() -> Any:
-    def claims() -> Iterator[Claims]:
-        yield Claims({"sub": "zoe", "scope": "admin"})
-
-    return claims
+def generator() -> Iterator[Claims]:
+    yield ZOE
 
 
-def as_async_generator() -> Any:
-    async def claims() -> AsyncIterator[Claims]:
-        yield Claims({"sub": "zoe", "scope": "admin"})
-
-    return claims
+async def async_generator() -> AsyncIterator[Claims]:
+    yield ZOE
 
 
 @pytest.mark.parametrize(
-    "make",
+    "replacement",
     [
-        as_lambda,
-        as_async_function,
-        with_a_request,
-        with_dependencies_and_client_input,
-        as_generator,
-        as_async_generator,
+        pytest.param(lambda: ZOE, id="lambda"),
+        *(coroutine, with_a_request, with_dependencies_and_client_input),
+        *(generator, async_generator),
     ],
 )
 @pytest.mark.parametrize("settings", [None, SETTINGS], ids=["environment", "own-settings"])
 def test_overriding_get_claims_changes_everything_downstream(
-    make: Callable[[], Any], settings: JWTSettings | None
+    replacement: Callable[..., Any], settings: JWTSettings | None
 ) -> None:
     """Guards, classes, optional ones, scopes and plain routes; no token, no key, no variable."""
     app = application(settings)
-    app.dependency_overrides[get_claims] = make()
+    app.dependency_overrides[get_claims] = replacement
 
     with TestClient(app, headers={"x-user": "zoe"}) as client:
         me = client.get("/r/me?who=zoe")
@@ -139,7 +117,7 @@ def test_overriding_get_claims_changes_a_plain_guard_too(settings: JWTSettings |
     app = FastAPI(dependencies=[Depends(jwt_guard(settings))])
 
     app.get("/me")(who)
-    app.dependency_overrides[get_claims] = as_dict()
+    app.dependency_overrides[get_claims] = lambda: {"sub": "zoe"}
 
     assert (200, "zoe") == ((answer := TestClient(app).get("/me")).status_code, answer.json())
 
@@ -147,7 +125,7 @@ def test_overriding_get_claims_changes_a_plain_guard_too(settings: JWTSettings |
 def test_an_override_that_asks_for_client_input_gets_a_validation_error_without_it() -> None:
     """As every other dependency of FastAPI would."""
     app = application(SETTINGS)
-    app.dependency_overrides[get_claims] = with_dependencies_and_client_input()
+    app.dependency_overrides[get_claims] = with_dependencies_and_client_input
 
     assert 422 == TestClient(app).get("/r/me").status_code
 

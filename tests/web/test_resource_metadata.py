@@ -276,14 +276,6 @@ class TestChallenge:
         assert status == answer.status_code
         assert (said.startswith(before), said.endswith(after)) == (True, True)
 
-    def test_not_in_a_request_that_is_wrong(self) -> None:
-        """400 is no reason to look for another token."""
-        headers = [("Authorization", "Bearer a"), ("Authorization", "Bearer b")]
-
-        answer = TestClient(service()).get("/me", headers=headers)
-
-        assert "resource_metadata" not in answer.headers["www-authenticate"]
-
     def test_without_resource_nothing_changes(self) -> None:
         """The bare challenge stays bare."""
         app = FastAPI(dependencies=[Depends(jwt_guard(settings(resource=None)))])
@@ -521,36 +513,20 @@ def test_an_application_that_is_added_to_a_mounted_one_of_starlettes() -> None:
 
 
 @pytest.mark.parametrize(
-    "mounted",
+    "mount",
     [
+        pytest.param(lambda _: None, id="nothing-mounted"),
         pytest.param(lambda app: app.mount("/s", Starlette()), id="starlette"),
         pytest.param(lambda app: app.mount("/r", Router()), id="router"),
         pytest.param(lambda app: app.host("h.test", Starlette()), id="host"),
     ],
 )
-def test_beside_what_is_none_of_fastapis(
-    mounted: Callable[[FastAPI], None], monkeypatch: pytest.MonkeyPatch
+def test_the_routes_are_walked_once(
+    mount: Callable[[FastAPI], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An MCP server for instance; the routes are walked once there, too."""
-    app, walked = service(), list[FastAPI]()
-    mounted(app)
-    walk = Inventory.of
-
-    def counted(application: FastAPI) -> Inventory:
-        walked.append(application)
-        return walk(application)
-
-    monkeypatch.setattr(Inventory, "of", counted)
-
-    answers = [TestClient(app).get(PATH).status_code for _ in range(2)]
-
-    assert [200, 200] == answers
-    assert len(walked) == 1
-
-
-def test_the_routes_are_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as they are the same: anyone may ask for the document."""
+    """As long as they are the same: anyone may ask for the document, beside an MCP server too."""
     app, _ = _with_an_inner_router("first")
+    mount(app)
     walked: list[FastAPI] = []
     walk = Inventory.of
 
