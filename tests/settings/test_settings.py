@@ -190,37 +190,38 @@ class TestLists:
 
         assert getattr(settings, name) == ["a"]
 
+    @pytest.mark.parametrize(
+        ("name", "values"),
+        [
+            ("accepted_issuers", ("a", "b")),
+            ("accepted_audiences", ("a", "b")),
+            ("algorithms", ("HS256", "HS512")),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "written",
+        [
+            pytest.param(lambda one, _: one, id="one"),
+            pytest.param(lambda *both: ", ".join(both), id="commas"),
+            pytest.param(lambda *both: json.dumps(both), id="json"),
+            pytest.param(lambda *both: list(both), id="list"),
+        ],
+    )
+    def test_one_or_several(
+        self, name: str, values: tuple[str, str], written: Callable[..., Any]
+    ) -> None:
+        """Issuer, audience and algorithm may be one value or several, and have a plural."""
+        given: Any = written(*values)
+        singular = name.removeprefix("accepted_").removesuffix("s")
+
+        settings = JWTSettings(secret_key=SECRET, **{singular: given})
+
+        assert getattr(settings, name) == (values[:1] if given == values[0] else values)
+
     @pytest.mark.parametrize("name", ["issuer", "audience"])
-    @pytest.mark.parametrize(
-        ("value", "several"),
-        [
-            pytest.param(None, (), id="unset"),
-            pytest.param("a", ("a",), id="one"),
-            pytest.param("a,b", ("a", "b"), id="commas"),
-            pytest.param('["a", "b"]', ("a", "b"), id="json"),
-            pytest.param(["a", "b"], ("a", "b"), id="list"),
-        ],
-    )
-    def test_one_or_several(self, name: str, value: Any, several: tuple[str, ...]) -> None:
-        """Issuer and audience may be one value or several, and have a plural as a tuple."""
-        settings = JWTSettings(secret_key=SECRET, **{name: value})
-
-        assert getattr(settings, f"accepted_{name}s") == several
-
-    @pytest.mark.parametrize(
-        ("value", "several"),
-        [
-            pytest.param("HS256", ("HS256",), id="one"),
-            pytest.param("HS256, HS512", ("HS256", "HS512"), id="commas"),
-            pytest.param('["HS256", "HS512"]', ("HS256", "HS512"), id="json"),
-            pytest.param(["HS512", "HS256"], ("HS512", "HS256"), id="list"),
-        ],
-    )
-    def test_algorithms(self, value: Any, several: tuple[str, ...]) -> None:
-        """The algorithm may be one name or several, and has a plural as a tuple."""
-        settings = JWTSettings(secret_key=SECRET, algorithm=value)
-
-        assert settings.algorithms == several
+    def test_unset(self, name: str) -> None:
+        """Then there are none."""
+        assert () == getattr(JWTSettings(secret_key=SECRET), f"accepted_{name}s")
 
 
 def accepts(settings: JWTSettings, key: Key = SECRET, algorithm: str = "HS256") -> bool:
@@ -515,30 +516,38 @@ class TestRefused:
         assert "JWT_JWKS_FILE (jwks_file)" in str(refused.value)
         assert LEAKY not in everything_said(refused.value)
 
-    def test_hmac_with_a_jwk_set(self, jwks_file: Path) -> None:
-        """The default algorithm, HS256, and a JWK Set exclude each other."""
-        with pytest.raises(ConfigurationError, match=r"Set JWT_ALGORITHM \(algorithm\)"):
-            JWTSettings(secret_key=SECRET, jwks_file=jwks_file)
-
-    def test_a_source_that_cannot_be_read(self, jwks_file: Path) -> None:
-        """A broken source of pydantic-settings is a configuration error like any other."""
-        with pytest.raises(ConfigurationError, match="The environment cannot be read"):
-            JWTSettings(_secrets_dir=jwks_file)
-
     @pytest.mark.parametrize(
-        "build",
+        ("build", "said"),
         [
-            pytest.param(lambda: JWTSettings.model_validate({"secret_key": LEAKY[:9]}), id="dict"),
             pytest.param(
-                lambda: JWTSettings.model_validate_json(json.dumps({"secret_key": LEAKY[:9]})),
-                id="json",
+                lambda file: JWTSettings(secret_key=SECRET, jwks_file=file),
+                r"Set JWT_ALGORITHM \(algorithm\)",
+                id="the-default-algorithm-HS256-and-a-jwk-set",
             ),
+            pytest.param(
+                lambda file: JWTSettings(_secrets_dir=file),
+                "The environment cannot be read",
+                id="a-broken-source-of-pydantic-settings",
+            ),
+            pytest.param(
+                lambda _: JWTSettings.model_validate({"secret_key": LEAKY[:9]}),
+                "9 bytes",
+                id="another-constructor",
+            ),
+            pytest.param(
+                lambda _: JWTSettings.model_validate_json(json.dumps({"secret_key": LEAKY[:9]})),
+                "9 bytes",
+                id="another-constructor-from-json",
+            ),
+            pytest.param(lambda _: JWTSettings(validate=False), "no key", id="no-key-all-the-same"),
         ],
     )
-    def test_no_way_round(self, build: Callable[[], JWTSettings]) -> None:
-        """Pydantic's other constructors check as much."""
-        with pytest.raises(ConfigurationError, match="9 bytes"):
-            build()
+    def test_with_a_sentence(
+        self, build: Callable[[Path], JWTSettings], said: str, jwks_file: Path
+    ) -> None:
+        """Whatever contradicts itself, and however the settings are made."""
+        with pytest.raises(ConfigurationError, match=said):
+            build(jwks_file)
 
     def test_the_traceback_ends_where_they_are_made(self) -> None:
         """Nothing of pydantic or of this package's keys is between that line and the sentence."""
@@ -627,11 +636,6 @@ class TestValidateFalse:
         assert holds is OwnSettings(**{"secret_key": SECRET, **given}).validate
         assert not hasattr(OwnSettings, "validate")
 
-    def test_needs_a_key_all_the_same(self) -> None:
-        """Without a key no token could be believed, so none at all is a mistake here too."""
-        with pytest.raises(ConfigurationError, match="no key"):
-            JWTSettings(validate=False)
-
 
 class TestSettingsWithoutKeys:
     def test_need_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -689,6 +693,10 @@ class TestChanges:
         settings.audience.append("x")  # type: ignore[union-attr]
 
         assert (settings.accepted_issuers, settings.accepted_audiences) == (("a",), ("b",))
+
+
+DPOP = r"set JWT_DPOP \(dpop\), to off"
+REVOCATION = r"set JWT_REVOCATION_URL \(revocation_url\)"
 
 
 class TestPrefix:
@@ -795,25 +803,25 @@ class TestPrefix:
             JWTSettings(_env_prefix="STAFF_")
         assert f". {sentence} More: " in str(refused.value)
 
-    def test_attack_two_spellings(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """They are refused: which one counts would depend on the order of the variables."""
-        monkeypatch.setenv("JWT_AUDIENCE", "orders")
-        monkeypatch.setenv("jwt_audience", "anything")
+    @pytest.mark.parametrize("where", ["environment", "_secrets_dir", "_env_file"])
+    def test_attack_two_spellings(
+        self, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are refused: which one counts would depend on their order."""
+        given: Any = {"_secrets_dir": tmp_path, "_env_file": tmp_path / ".env"}
+        for name, value in (("JWT_AUDIENCE", "orders"), ("jwt_audience", "anything")):
+            match where:
+                case "environment":
+                    monkeypatch.setenv(name, value)
+                case "_secrets_dir":
+                    (tmp_path / name).write_text(value)
+                case _:
+                    with (tmp_path / ".env").open("a") as file:
+                        file.write(f"{name}={value}\n")
+        options = {name: it for name, it in given.items() if name == where}
 
         with pytest.raises(ConfigurationError, match="JWT_AUDIENCE is set in upper and in lower"):
-            JWTSettings(secret_key=SECRET)
-
-    def test_attack_two_spellings_in_a_folder_or_file(self, tmp_path: Path) -> None:
-        """In a folder it would depend on its order which one counts."""
-        for name in ("jwt_audience", "JWT_AUDIENCE"):
-            (tmp_path / name).write_text(name)
-        file = tmp_path / ".env"
-        file.write_text("JWT_AUDIENCE=orders\njwt_audience=anything\n")
-
-        for where in ({"_secrets_dir": tmp_path}, {"_env_file": file}):
-            values: Any = where
-            with pytest.raises(ConfigurationError, match="JWT_AUDIENCE is set in upper and in"):
-                JWTSettings(secret_key=SECRET, **values)
+            JWTSettings(secret_key=SECRET, **options)
 
     @pytest.mark.parametrize(
         ("name", "text"),
@@ -922,29 +930,26 @@ class TestPrefix:
         ] == [record.getMessage() for record in caplog.records]
 
     @pytest.mark.parametrize(
-        "values",
-        [{"dpop_nonce_keys": ["n" * 32]}, {"dpop_replay_store": "memory"}],
-        ids=["nonces", "store"],
+        ("values", "said", "then"),
+        [
+            pytest.param({"dpop_nonce_keys": ["n" * 32]}, DPOP, {"dpop": "off"}, id="nonces"),
+            pytest.param({"dpop_replay_store": "memory"}, DPOP, {"dpop": "off"}, id="store"),
+            *(
+                pytest.param({f"revocation_{name}": value}, REVOCATION, then, id=f"{name}-{label}")
+                for name, value in (("when_stale", "serve"), ("longest_lifetime", 3600))
+                for label, then in (
+                    ("source", {"revocation": MemoryRevocations()}),
+                    ("off", {"revocation_url": None}),
+                )
+            ),
+        ],
     )
-    def test_dpop_that_was_forgotten(self, values: Any) -> None:
-        """Settings of DPoP ask for it, or for `off`: tokens would be taken without a proof."""
-        with pytest.raises(ConfigurationError, match=r"set JWT_DPOP \(dpop\), to off"):
+    def test_what_was_forgotten(self, values: Any, said: str, then: Any) -> None:
+        """Settings of it ask for it, or for `off`: nothing would be proved, or revoked."""
+        with pytest.raises(ConfigurationError, match=said):
             JWTSettings(secret_key=SECRET, **values)
 
-        JWTSettings(secret_key=SECRET, dpop="off", **values)
-
-    @pytest.mark.parametrize(
-        "values",
-        [{"revocation_when_stale": "serve"}, {"revocation_longest_lifetime": 3600}],
-        ids=["staleness", "lifetime"],
-    )
-    def test_a_server_of_revocations_that_was_forgotten(self, values: Any) -> None:
-        """Settings of it ask for its address: nothing could be revoked."""
-        with pytest.raises(ConfigurationError, match=r"set JWT_REVOCATION_URL \(revocation_url\)"):
-            JWTSettings(secret_key=SECRET, **values)
-
-        JWTSettings(secret_key=SECRET, revocation=MemoryRevocations(), **values)
-        JWTSettings(secret_key=SECRET, revocation_url=None, **values)
+        JWTSettings(secret_key=SECRET, **values, **then)
 
     def test_without_a_prefix(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -1053,26 +1058,19 @@ class TestAnEnvFile:
         assert "müller" == settings.audience
         assert (None, None) == (refused.value.__cause__, refused.value.__context__)
 
+    @pytest.mark.parametrize("prefix", ["JWT_", ""], ids=["usual-prefix", "no-prefix"])
     def test_attack_a_variable_without_a_value(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As an empty one it switches no check off; Docker takes it from the environment."""
         file = tmp_path / ".env"
-        file.write_text(f"JWT_SECRET_KEY={SECRET}\nJWT_AUDIENCE\nDEBUG\n")
+        file.write_text(f"{prefix}SECRET_KEY={SECRET}\n{prefix}AUDIENCE\nDEBUG\n")
 
-        with pytest.raises(ConfigurationError, match="JWT_AUDIENCE has no = behind it"):
-            JWTSettings(_env_file=file)
+        with pytest.raises(ConfigurationError, match=f"{prefix}AUDIENCE has no = behind it"):
+            JWTSettings(_env_prefix=prefix, _env_file=file)
 
-        monkeypatch.setenv("JWT_AUDIENCE", "orders")
-        assert "orders" == JWTSettings(_env_file=file).audience
-
-    def test_attack_a_variable_without_a_value_or_prefix(self, tmp_path: Path) -> None:
-        """Where variables have no prefix, too."""
-        file = tmp_path / ".env"
-        file.write_text(f"SECRET_KEY={SECRET}\nAUDIENCE\n")
-
-        with pytest.raises(ConfigurationError, match="AUDIENCE has no = behind it"):
-            JWTSettings(_env_prefix="", _env_file=file)
+        monkeypatch.setenv(f"{prefix}AUDIENCE", "orders")
+        assert "orders" == JWTSettings(_env_prefix=prefix, _env_file=file).audience
 
     def test_a_misspelt_setting_is_warned_of(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture

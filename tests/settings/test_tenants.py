@@ -85,6 +85,18 @@ def clock_of(settings: JWTSettings) -> VirtualClock:
     return clock
 
 
+def closed(lookup: Lookup) -> None:
+    """Let it accept no issuer any more."""
+    lookup.__class__ = type("Closed", (Lookup,), {"__call__": lambda *_: None})
+
+
+def remembering(**options: Any) -> tuple[Lookup, JWTSettings, VirtualClock]:
+    """A function whose answers hold for 60 s."""
+    lookup = Lookup()
+    settings = JWTSettings(issuers=lookup, issuers_ttl=60, **options)
+    return lookup, settings, clock_of(settings)
+
+
 class TestFunction:
     @pytest.mark.parametrize("kind", ["plain", "async"])
     def test_it_knows_the_issuer(self, kind: str) -> None:
@@ -130,12 +142,11 @@ class TestFunction:
 
     def test_it_is_asked_again_after_the_time(self) -> None:
         """A customer who has left is refused then, with a token that was accepted before too."""
-        lookup = Lookup()
-        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
-        clock, token = clock_of(settings), minted(CUSTOMER)
+        lookup, settings, clock = remembering()
+        token = minted(CUSTOMER)
         assert CUSTOMER == outcome(token, settings)
 
-        lookup.__class__ = type("Closed", (Lookup,), {"__call__": lambda *_: None})
+        closed(lookup)
         clock.advance(53)
         assert CUSTOMER == outcome(token, settings)
         clock.advance(7)
@@ -144,9 +155,8 @@ class TestFunction:
 
     def test_other_settings_hold_after_the_time(self) -> None:
         """Of a token that was accepted before, too."""
-        lookup = Lookup()
-        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
-        clock, token = clock_of(settings), minted(CUSTOMER)
+        lookup, settings, clock = remembering()
+        token = minted(CUSTOMER)
         outcome(token, settings)
         lookup.options = {"audience": "admin"}
         clock.advance(60)
@@ -155,10 +165,8 @@ class TestFunction:
 
     def test_a_refused_one_is_accepted_after_the_time(self) -> None:
         """A customer who has come."""
-        lookup = Lookup()
-        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
-        clock = clock_of(settings)
-        lookup.__class__ = type("Closed", (Lookup,), {"__call__": lambda *_: None})
+        lookup, settings, clock = remembering()
+        closed(lookup)
         assert "claim_foreign" == outcome(minted(CUSTOMER), settings)
 
         lookup.__class__ = Lookup
@@ -168,9 +176,7 @@ class TestFunction:
 
     def test_keys_survive_the_time(self) -> None:
         """An answer that says the same again changes nothing; a new one does."""
-        lookup = Lookup()
-        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
-        clock = clock_of(settings)
+        lookup, settings, clock = remembering()
         outcome(minted(CUSTOMER), settings)
         before = settings.settings_of(CUSTOMER)
         clock.advance(60)
@@ -268,9 +274,8 @@ class TestFunction:
     @pytest.mark.parametrize("cached", [0, 10], ids=["new tokens", "known tokens"])
     def test_an_answer_that_is_remembered_holds_while_the_function_fails(self, cached: int) -> None:
         """To its end; it is asked for anew from nine tenths of the time on."""
-        lookup = Lookup()
-        settings = JWTSettings(issuers=lookup, issuers_ttl=60, token_cache_size=cached)
-        clock, token = clock_of(settings), minted(CUSTOMER)
+        lookup, settings, clock = remembering(token_cache_size=cached)
+        token = minted(CUSTOMER)
         outcome(token, settings)
         lookup.error = OSError()
 
@@ -283,9 +288,8 @@ class TestFunction:
     @pytest.mark.parametrize("cached", [0, 10], ids=["new tokens", "known tokens"])
     def test_attack_a_flood_while_the_function_fails(self, cached: int) -> None:
         """It is called once in a second as long as the answer holds."""
-        lookup = Lookup()
-        settings = JWTSettings(issuers=lookup, issuers_ttl=60, token_cache_size=cached)
-        clock, token = clock_of(settings), minted(CUSTOMER)
+        lookup, settings, clock = remembering(token_cache_size=cached)
+        token = minted(CUSTOMER)
         outcome(token, settings)
         lookup.error = OSError()
 
@@ -336,9 +340,8 @@ class TestFunction:
     @pytest.mark.parametrize("fails", [False, True], ids=["asked again", "out of reach"])
     def test_an_answer_that_ends_while_the_keys_are_fetched(self, *, fails: bool) -> None:
         """A good token is accepted, or cannot be checked; it is no invalid one."""
-        lookup, signer = Lookup(), FakeIssuer(url=CUSTOMER)
-        settings = JWTSettings(issuers=lookup, issuers_ttl=60, token_cache_size=0)
-        clock = clock_of(settings)
+        lookup, settings, clock = remembering(token_cache_size=0)
+        signer = FakeIssuer(url=CUSTOMER)
 
         class Slow:
             async def fetch_keys(self) -> Any:
@@ -364,15 +367,14 @@ class TestFunction:
         self, changed: dict[str, Any] | None, said: str
     ) -> None:
         """A request that waits for them is judged by the new settings."""
-        lookup, signer = Lookup(), FakeIssuer(url=CUSTOMER)
-        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
-        clock = clock_of(settings)
+        lookup, settings, clock = remembering()
+        signer = FakeIssuer(url=CUSTOMER)
 
         class Slow:
             async def fetch_keys(self) -> Any:
                 clock.advance(60)
                 if changed is None:
-                    lookup.__class__ = type("Closed", (Lookup,), {"__call__": lambda *_: None})
+                    closed(lookup)
                 else:
                     jwks = {"jwks": signer.jwk_set} if "jwks" in changed else {}
                     lookup.options = {**lookup.options, **changed, **jwks}
@@ -384,9 +386,8 @@ class TestFunction:
 
     def test_a_request_does_not_wait_forever_for_an_issuer_that_changes(self) -> None:
         """Two waits, and then the client is told to come again."""
-        lookup, signer, fetched = Lookup(), FakeIssuer(url=CUSTOMER), 0
-        settings = JWTSettings(issuers=lookup, issuers_ttl=60)
-        clock = clock_of(settings)
+        lookup, settings, clock = remembering()
+        signer, fetched = FakeIssuer(url=CUSTOMER), 0
 
         class Slow:
             async def fetch_keys(self) -> Any:
@@ -677,17 +678,16 @@ class TestEntra:
         with FakeIssuer(algorithm="RS256") as running:
             yield running
 
-    def settings(self, provider: FakeIssuer, tenants: Any, **options: Any) -> JWTSettings:
+    def lookup(self, provider: FakeIssuer, tenants: Any, **options: Any) -> EntraTenants:
+        return EntraTenants(
+            "6e74172b-be56-4843-9ff4-e66a39bb12e3",
+            tenants,
+            **{"jwks_url": provider.jwks_url, "allow_loopback": True, **options},
+        )
+
+    def settings(self, provider: FakeIssuer, tenants: Any) -> JWTSettings:
         return JWTSettings(
-            issuers=EntraTenants(
-                "6e74172b-be56-4843-9ff4-e66a39bb12e3",
-                tenants,
-                jwks_url=provider.jwks_url,
-                allow_loopback=True,
-                scopes_claim="scp",
-                user_id_claim="oid",
-                **options,
-            )
+            issuers=self.lookup(provider, tenants, scopes_claim="scp", user_id_claim="oid")
         )
 
     @staticmethod
@@ -824,13 +824,7 @@ class TestEntra:
 
     def test_a_new_key(self, provider: FakeIssuer) -> None:
         """It is found at once, by asking anew; not for each token that names an unknown one."""
-        lookup = EntraTenants(
-            "6e74172b-be56-4843-9ff4-e66a39bb12e3",
-            [TENANT],
-            jwks_url=provider.jwks_url,
-            allow_loopback=True,
-        )
-        settings = JWTSettings(issuers=lookup)
+        settings = self.settings(provider, [TENANT])
         assert entra(TENANT) == outcome(of_entra(TENANT, provider.signing_key), settings)
         provider.rotate()
 
@@ -844,12 +838,7 @@ class TestEntra:
     def test_a_withdrawn_key(self, provider: FakeIssuer, status: int, longest: int) -> None:
         """It is accepted as long as at another issuer, in an outage or not."""
         provider.cache_control = "max-age=86400"
-        lookup = EntraTenants(
-            "6e74172b-be56-4843-9ff4-e66a39bb12e3",
-            [TENANT],
-            jwks_url=provider.jwks_url,
-            allow_loopback=True,
-        )
+        lookup = self.lookup(provider, [TENANT])
         settings = JWTSettings(issuers=lookup, token_cache_size=0)
         token = of_entra(TENANT, provider.signing_key)
         clock = VirtualClock(lookup._common.clock())
