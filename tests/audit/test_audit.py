@@ -261,6 +261,19 @@ def router_replaced() -> FastAPI:
     return app
 
 
+def own_stack_below() -> FastAPI:
+    inner = protect(OwnStack(), OTHER)
+    app = mounting(inner, protect(FastAPI(), SETTINGS))
+    inner.add_route("/p", page)
+    return app
+
+
+def docs_of_ones_own() -> FastAPI:
+    app = FastAPI(docs_url=None)
+    app.add_api_route("/docs", endpoint())
+    return app
+
+
 def mounted_in_itself() -> FastAPI:
     app: FastAPI = plain(protect(FastAPI(), SETTINGS))
     app.mount("/v1", app.router)
@@ -310,6 +323,7 @@ AROUND: dict[str, dict[str, Any]] = {
 GUARD, OUTER = jwt_guard(SETTINGS), jwt_guard(OTHER)
 GUARDED_BY_ITS_OWN, OPEN = ("guarded", "its guard"), ("unguarded", "no guard applies to it")
 BY_MOUNT = ("guarded", "the mount '/x/*' is guarded")
+BY_MOUNT_M = ("guarded", "the mount '/m/*' is guarded")
 #: Applications, the verdicts of routes in them with their grounds, and whether they need FastAPI
 #: 0.137, since up to that inclusions copy some kinds of routes.
 VERDICTS: dict[str, tuple[Callable[[], FastAPI], dict[str, tuple[str, str]]]] = {
@@ -378,6 +392,15 @@ VERDICTS: dict[str, tuple[Callable[[], FastAPI], dict[str, tuple[str, str]]]] = 
         lambda: overridden(asking(current_user_id), current_user_id),
         {"GET /x": OPEN},
     ),
+    "optional-with-a-credential-of-another-kind": (
+        lambda: one_route(Depends(APIKeyHeader(name="X-Key", auto_error=False)), exclude="/x"),
+        {"GET /x": ("public", "exclude '/x'")},
+    ),
+    "a-page-that-is-called-docs": (docs_of_ones_own, {"GET /docs": OPEN}),
+    "a-plain-route-under-a-mere-dependency": (
+        lambda: plain(FastAPI(dependencies=[Depends(current_user_id)])),
+        {"GET /p": ("unguarded", "FastAPI runs no dependencies for it, so it needs a guard")},
+    ),
     "a-default": (lambda: with_default(FastAPI()), {"* /*": OPEN}),
     "not-found": (lambda: with_not_found(FastAPI()), {"* /*": OPEN}),
     "not-found-mounted": (lambda: mounting(Everything()), {"* /m/*": OPEN}),
@@ -385,6 +408,15 @@ VERDICTS: dict[str, tuple[Callable[[], FastAPI], dict[str, tuple[str, str]]]] = 
     "a-protected-application-mounted": (
         lambda: mounting(protect(plain(FastAPI(), "/p", "/o"), OTHER, exclude=["/o"])),
         {"GET /m/p": GUARDED_BY_ITS_OWN, "GET /m/o": ("public", "exclude '/o'")},
+    ),
+    "an-own-stack-below-a-guarded-mount": (own_stack_below, {"GET /m/p": GUARDED_BY_ITS_OWN}),
+    "two-mounts-below-a-guarded-application": (
+        lambda: mounting(mounting(plain(FastAPI())), protect(FastAPI(), SETTINGS)),
+        {"GET /m/m/p": ("guarded", "the mount '/m/*' is guarded")},
+    ),
+    "a-protected-router-mounted": (
+        lambda: mounting(plain(protected_router(settings=SETTINGS))),
+        {"GET /m/p": GUARDED_BY_ITS_OWN},
     ),
     "a-protected-router-in-place-of-an-applications": (
         router_replaced,
@@ -403,7 +435,7 @@ VERDICTS: dict[str, tuple[Callable[[], FastAPI], dict[str, tuple[str, str]]]] = 
         f"{inner.__name__}-below-{kind.__name__}-of-starlettes": (
             lambda kind=kind, inner=inner: starlette_on_the_way(kind, inner),  # type: ignore[misc]
             {
-                "GET /m/p": ("guarded", "the mount '/m/*' is guarded"),
+                "GET /m/p": BY_MOUNT_M,
                 "GET /m/r/p": GUARDED_BY_ITS_OWN,
             },
         )
@@ -619,14 +651,6 @@ class TestPlainRoutesThatNothingCovers:
             TestClient(app).get("/x")
 
     @live
-    def test_a_dependency_without_a_guard(self) -> None:
-        """FastAPI runs it for its own routes only, and nothing else does."""
-        route = of(plain_under(Depends(current_user_id)), "GET /p")
-
-        why = "FastAPI runs no dependencies for it, so it needs a guard"
-        assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
-
-    @live
     @pytest.mark.parametrize(
         "options",
         [
@@ -764,24 +788,6 @@ class TestProtect:
         assert (Verdict.UNGUARDED, why) == (route.verdict, route.why)
         assert found.problems[0].startswith("protect(app) was called, and app.router or")
 
-    def test_an_application_that_builds_its_own_middleware_below_a_guarded_mount(self) -> None:
-        """The request has come through the guard there, whatever the middleware does."""
-        inner, app = protect(OwnStack(), OTHER), protect(FastAPI(), SETTINGS)
-        app.mount("/m", inner)
-        inner.add_route("/p", page)
-
-        assert Verdict.GUARDED is of(app, "GET /m/p").verdict
-        assert 401 == TestClient(app).get("/m/p").status_code
-
-    def test_a_plain_route_two_mounts_below(self) -> None:
-        """The guard of the outer mount is asked for it."""
-        leaf, between, app = plain(FastAPI()), FastAPI(), protect(FastAPI(), SETTINGS)
-        between.mount("/b", leaf)
-        app.mount("/a", between)
-
-        assert Verdict.GUARDED is of(app, "GET /a/b/p").verdict
-        assert 401 == TestClient(app).get("/a/b/p").status_code
-
     @pytest.mark.parametrize("kind", [FastAPI, APIRouter])
     def test_a_mere_guard_two_mounts_below(self, kind: Any) -> None:
         """A token for the guard of the outer mount alone is refused."""
@@ -792,14 +798,6 @@ class TestProtect:
 
         assert GUARDED_BY_ITS_OWN == (route.verdict, route.why)
         assert 401 == TestClient(app).get("/m/m/p", headers=bearer()).status_code
-
-    def test_a_protected_router_that_is_mounted(self) -> None:
-        """It asks its guard itself, whatever is around it."""
-        app = FastAPI()
-        app.mount("/m", plain(protected_router(settings=SETTINGS)))
-
-        assert Verdict.GUARDED is of(app, "GET /m/p").verdict
-        assert 401 == TestClient(app).get("/m/p").status_code
 
     def test_the_pages_of_the_documentation_need_nothing(self) -> None:
         """What is asked of all routes is not asked of them."""
@@ -901,13 +899,6 @@ class TestRequirementsAddUp:
         ]
 
 
-def test_a_public_route_may_ask_for_a_credential_of_another_kind() -> None:
-    """Then the lock in its document is its own, and no contradiction."""
-    app = one_route(Depends(APIKeyHeader(name="X-Key")), exclude="/x")
-
-    assert ((), Verdict.PUBLIC) == (audit(app).problems, of(app, "GET /x").verdict)
-
-
 @frontend
 def test_frontends_of_included_routers_are_each_their_own(tmp_path: Path) -> None:
     """At every level, under the guard of that level."""
@@ -964,14 +955,6 @@ def test_a_route_of_an_unknown_kind_is_no_secret() -> None:
     assert (Verdict.UNGUARDED, "") == (route.verdict, route.endpoint)
 
 
-def test_pages_of_the_documentation_are_fastapis_own_only() -> None:
-    """A route of that name is one like any other."""
-    app = FastAPI(docs_url=None)
-    app.add_api_route("/docs", endpoint())
-
-    assert Verdict.UNGUARDED is of(app, "GET /docs").verdict
-
-
 def test_endpoints_are_named_by_module_and_name() -> None:
     """An object by its class."""
     app = FastAPI()
@@ -983,23 +966,36 @@ def test_endpoints_are_named_by_module_and_name() -> None:
     assert "starlette.responses.PlainTextResponse" == found["* /o/*"].endpoint
 
 
-def test_settings_are_named_by_what_distinguishes_them() -> None:
-    """Algorithms, if they are few, and issuers."""
-    settings = JWTSettings(
-        issuers={
-            "staff": {"jwks_url": "https://a.test/k", "issuer": "https://a.test", "audience": "api"}
-        },
-        _env_prefix="JWT_DEPS_AUDIT_",
-    )
-
-    assert "own: 7 algorithms staff" == of(one_route(settings=settings), "GET /x").settings
+STAFF = {"issuer": "https://a.test", "audience": "api"}
+WITH_A_SECRET = {**STAFF, "secret_key": SECRET}
 
 
-def test_settings_are_named_by_their_audience_too() -> None:
-    """Because another one lets other tokens in."""
-    settings = JWTSettings(secret_key=SECRET, audience=["api", "admin"])
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        pytest.param(
+            {"issuers": {"staff": {**STAFF, "jwks_url": "https://a.test/k"}}},
+            "7 algorithms staff",
+            id="issuers",
+        ),
+        pytest.param(
+            {"issuers": {"staff": {**WITH_A_SECRET, "require_exp": False}}},
+            "HS256 staff staff.require_exp=false",
+            id="a-setting-of-an-issuer",
+        ),
+        # Another one lets other tokens in.
+        pytest.param(
+            {"secret_key": SECRET, "audience": ["api", "admin"]},
+            "HS256 for api, admin",
+            id="audience",
+        ),
+    ],
+)
+def test_settings_are_named_by_what_distinguishes_them(settings: dict[str, Any], told: str) -> None:
+    """Algorithms, if they are few, issuers and audiences."""
+    configured = JWTSettings(**settings, _env_prefix="JWT_DEPS_AUDIT_")
 
-    assert "own: HS256 for api, admin" == of(one_route(settings=settings), "GET /x").settings
+    assert f"own: {told}" == of(one_route(settings=configured), "GET /x").settings
 
 
 def in_query(connection: HTTPConnection) -> str | None:
@@ -1034,16 +1030,6 @@ def test_settings_that_are_not_the_default_are_told(values: Any, told: str) -> N
     assert f"own: HS256 {told}" == of(one_route(settings=settings), "GET /x").settings
 
 
-def test_settings_of_one_of_several_issuers_are_told_with_its_name() -> None:
-    members = {"secret_key": SECRET, "issuer": "https://a.test", "audience": "api"}
-    issuers = {"staff": {**members, "require_exp": False}}
-    settings = JWTSettings(issuers=issuers, _env_prefix="JWT_DEPS_AUDIT_")
-
-    told = of(one_route(settings=settings), "GET /x").settings
-
-    assert "own: HS256 staff staff.require_exp=false" == told
-
-
 def test_another_credential_is_told_by_its_name() -> None:
     """The same in each process, so that `--against` reports no change where there is none."""
 
@@ -1059,12 +1045,10 @@ def test_another_credential_is_told_by_its_name() -> None:
 
 class TestAllowed:
     def test_a_route_may_be_open_by_name(self) -> None:
-        """The audit says that it was told so."""
+        """The audit says that it was told so; a guarded route stays guarded."""
         route = of(one_route(guard=False), "GET /x", allow=["/x"])
 
         assert (Verdict.PUBLIC, "allowed by name in this audit") == (route.verdict, route.why)
-
-    def test_a_guarded_route_stays_guarded(self) -> None:
         assert Verdict.GUARDED is of(one_route(), "GET /x", allow=["/*"]).verdict
 
     def test_a_name_of_no_route_is_a_problem(self) -> None:
@@ -1570,57 +1554,52 @@ class TestRouteClasses:
 
         assert Verdict.GUARDED is of(app, "GET /x").verdict
 
-    def test_a_handle_of_its_own_in_a_mounted_router_with_a_guard(self) -> None:
-        """The application around it is guarded, so that what it answers is refused, too."""
-        guard = [Depends(jwt_guard(OTHER))]
-        router = APIRouter(route_class=OwnHandle, dependencies=guard)
-        router.get("/x")(endpoint())
-        app = protect(FastAPI(), SETTINGS)
-        app.mount("/m", router)
-
-        assert Verdict.GUARDED is of(app, "GET /m/x").verdict
-
     @pytest.mark.parametrize(
-        "inner",
+        ("inner", "around", "verdict"),
         [
-            pytest.param(lambda: protected_router(settings=OTHER), id="protected-router"),
-            pytest.param(lambda: protect(OwnStack(), OTHER), id="protected-application"),
+            pytest.param(
+                lambda: protected_router(settings=OTHER),
+                lambda: protect(FastAPI(), SETTINGS),
+                GUARDED_BY_ITS_OWN,
+                id="protected-router",
+            ),
+            pytest.param(
+                lambda: protect(OwnStack(), OTHER),
+                lambda: protect(FastAPI(), SETTINGS),
+                GUARDED_BY_ITS_OWN,
+                id="protected-application",
+            ),
+            pytest.param(
+                lambda: protected_router(settings=SETTINGS),
+                FastAPI,
+                GUARDED_BY_ITS_OWN,
+                id="protected-router-without-a-guard-around",
+            ),
+            # No gate there knows the guard of its router.
+            pytest.param(
+                FastAPI, lambda: protect(FastAPI(), SETTINGS), BY_MOUNT_M, id="guarded-mount"
+            ),
+            pytest.param(
+                APIRouter,
+                lambda: protect(FastAPI(), SETTINGS),
+                BY_MOUNT_M,
+                id="guarded-mount-of-a-router",
+            ),
         ],
     )
     @live
     def test_a_handle_of_its_own_behind_a_gate_that_is_mounted(
-        self, inner: Callable[[], APIRouter | FastAPI]
+        self, inner: Callable[[], Any], around: Callable[[], FastAPI], verdict: tuple[str, str]
     ) -> None:
-        """It is guarded by the guard there, whatever the application around does."""
-        router, within = APIRouter(route_class=OwnHandle), inner()
-        router.get("/x")(endpoint())
-        within.include_router(router)
-
-        route = of(mounting(within, protect(FastAPI(), SETTINGS)), "GET /m/x")
-
-        assert GUARDED_BY_ITS_OWN == (route.verdict, route.why)
-
-    @live
-    def test_a_handle_of_its_own_in_a_mounted_protected_router(self) -> None:
-        """It needs no guard around it."""
-        router, within = APIRouter(route_class=OwnHandle), protected_router(settings=SETTINGS)
-        router.get("/x")(endpoint())
-        within.include_router(router)
-
-        assert Verdict.GUARDED is of(mounting(within), "GET /m/x").verdict
-
-    @pytest.mark.parametrize("kind", [FastAPI, APIRouter])
-    @live
-    def test_a_handle_of_its_own_behind_a_guarded_mount(self, kind: Any) -> None:
-        """No gate there knows the guard of its router: it is guarded by the mount."""
-        router, within = guarded_inside(), kind()
+        """It is guarded by the guard there, whatever the application around does, or by that."""
+        router, within = guarded_inside(), inner()
         router.route_class = OwnHandle
         router.get("/x")(endpoint())
         within.include_router(router)
 
-        route = of(mounting(within, protect(FastAPI(), SETTINGS)), "GET /m/x")
+        route = of(mounting(within, around()), "GET /m/x")
 
-        assert ("guarded", "the mount '/m/*' is guarded") == (route.verdict, route.why)
+        assert verdict == (route.verdict, route.why)
 
 
 @live
