@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -54,14 +54,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def replicas(server: Valkey) -> Iterator[tuple[RedisRevocations, RedisRevocations]]:
+def replicas(server: Valkey) -> tuple[RedisRevocations, RedisRevocations]:
     """Two replicas that follow it. One that is stale forgets what the server may have lost."""
-    one, two = (RedisRevocations(server.url, max_staleness=20) for _ in range(2))
-    one.open()
-    two.open()
-    yield one, two
-    one.close()
-    two.close()
+    return server.replica(max_staleness=20), server.replica(max_staleness=20)
 
 
 Replicas = tuple[RedisRevocations, RedisRevocations]
@@ -86,10 +81,7 @@ def test_every_replica_learns_of_it(replicas: Replicas, server: Valkey, what: An
 
     assert one.is_revoked(TOKEN)
     until(lambda: two.is_revoked(TOKEN))
-    late = RedisRevocations(server.url)
-    late.open()
-    assert late.is_revoked(TOKEN)
-    late.close()
+    assert server.replica().is_revoked(TOKEN)
 
 
 def test_a_failover(server: Valkey) -> None:
@@ -134,7 +126,7 @@ def test_a_restart_of_the_server_loses_nothing(replicas: Replicas, server: Valke
 
 def test_a_write_that_the_server_lost_before_it_was_read(server: Valkey) -> None:
     """The process that was told that it is written sends it again."""
-    one, two = (RedisRevocations(server.url, max_staleness=20) for _ in range(2))
+    one, two = (server.replica(opened=False, max_staleness=20) for _ in range(2))
     one.revoke(jti="0")
     one.open()
     one.close()
@@ -149,8 +141,6 @@ def test_a_write_that_the_server_lost_before_it_was_read(server: Valkey) -> None
 
     until(lambda: two.is_revoked(TOKEN))
     assert not before
-    one.close()
-    two.close()
 
 
 def _forget_last_write(server: Valkey) -> None:
@@ -214,7 +204,7 @@ def test_what_the_server_loses_it_gets_back(
 
     with server.client() as client:
         lose(client)
-    late = RedisRevocations(server.url)
+    late = server.replica(opened=False)
     found: set[str] = set()
 
     def is_back() -> bool:
@@ -226,7 +216,6 @@ def test_what_the_server_loses_it_gets_back(
     until(lambda: outcome({"jti": "4"}, late) == "accepted")
     assert found <= {"revoked", "unavailable"}
     assert "the server has lost" in caplog.text
-    late.close()
 
 
 @pytest.mark.parametrize("recent", [10_000, 1], ids=["recent", "of-yesterday"])
@@ -238,7 +227,7 @@ def test_an_older_copy(server: Valkey, monkeypatch: pytest.MonkeyPatch, recent: 
     monkeypatch.setattr(redis_revocations, "_RECENT", recent)
     monkeypatch.setattr(redis_revocations, "_RETURN", 15)  # a busy machine needs longer than 1 s
     monkeypatch.setattr(redis_revocations, "_SETTLED", 60)
-    one, late = (RedisRevocations(server.url, max_staleness=20) for _ in range(2))
+    one, late = (server.replica(opened=False, max_staleness=20) for _ in range(2))
     one.revoke(jti="0")
     with server.binary_client() as client:
         copy: Any = client.dump(STREAM)
@@ -263,15 +252,13 @@ def test_an_older_copy(server: Valkey, monkeypatch: pytest.MonkeyPatch, recent: 
     until(lambda: outcome({"jti": "4"}, late) == "accepted")
     assert found <= {"revoked", "unavailable"}
     assert late.is_revoked(TOKEN)
-    one.close()
-    late.close()
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["never-used", "written-by-others"])
 def test_a_server_whose_losses_are_unknown(server: Valkey, used: bool) -> None:  # noqa: FBT001
     """It is an outage until an operator says that all is there."""
     server.lose_everything()
-    puzzled = RedisRevocations(server.url, when_stale="serve")
+    puzzled = server.replica(opened=False, when_stale="serve")
     if used:
         puzzled.revoke(jti="2")
     until(lambda: puzzled.health().last_error == "Incomplete" or puzzled._begin())  # type: ignore[func-returns-value]
@@ -280,7 +267,6 @@ def test_a_server_whose_losses_are_unknown(server: Valkey, used: bool) -> None: 
     puzzled.initialize()
 
     until(lambda: outcome(TOKEN, puzzled) == "accepted")
-    puzzled.close()
 
 
 @pytest.mark.parametrize(
@@ -293,8 +279,7 @@ def test_a_replica_that_was_out_of_reach_returns_what_it_knows(
     when_stale: str,
 ) -> None:
     """Others may have revoked more meanwhile: that all is there it says by `serve` alone."""
-    one = RedisRevocations(server.url, max_staleness=2, when_stale=when_stale)
-    one.open()
+    one = server.replica(max_staleness=2, when_stale=when_stale)
     one.revoke(jti="1")
     until(lambda: not list(one._entries.unseen(one._epoch)))
     server.kill()
@@ -304,14 +289,12 @@ def test_a_replica_that_was_out_of_reach_returns_what_it_knows(
         file.unlink()
     server.start()
 
-    late = RedisRevocations(server.url, max_staleness=2, when_stale=when_stale)
+    late = server.replica(opened=False, max_staleness=2, when_stale=when_stale)
     until(lambda: outcome(TOKEN, late) == "revoked")
     clock.advance(1.1)
     if expected == "unavailable":
         time.sleep(0.3)
     until(lambda: expected == outcome(OTHER, late) == outcome(OTHER, one))
-    one.close()
-    late.close()
 
 
 def test_a_paused_server_makes_the_replica_stale(
@@ -339,8 +322,7 @@ def test_when_a_replica_is_stale(
     clock: VirtualClock, server: Valkey, expected: str, when_stale: str
 ) -> None:
     """From the moment of the bound on, and not before."""
-    replica = RedisRevocations(server.url, max_staleness=2, when_stale=when_stale)
-    replica.open()
+    replica = server.replica(max_staleness=2, when_stale=when_stale)
     replica.close()
     clock.advance(1.9)
     health = replica.health()
@@ -352,15 +334,13 @@ def test_when_a_replica_is_stale(
     health = replica.health()
     assert (True, when_stale == "serve", 2) == (health.stale, health.serving_stale, health.age)
     assert expected == outcome(TOKEN, replica)
-    replica.close()
 
 
 def test_a_stale_replica_may_go_on(
     clock: VirtualClock, server: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By `serve`: it says so once, in health and in the log."""
-    going_on = RedisRevocations(server.url, max_staleness=2, when_stale="serve")
-    going_on.open()
+    going_on = server.replica(max_staleness=2, when_stale="serve")
     server.kill()
     until(lambda: going_on.health().last_error)
     clock.advance(2)
@@ -373,7 +353,6 @@ def test_a_stale_replica_may_go_on(
     assert ["revocations are stale, and tokens are accepted all the same"] == [
         record.message for record in caplog.records if record.levelno == logging.ERROR
     ]
-    going_on.close()
 
 
 def test_what_could_not_be_sent_is_sent_later(replicas: Replicas, server: Valkey) -> None:
@@ -485,7 +464,7 @@ def test_clocks_that_differ(server: Valkey, monkeypatch: pytest.MonkeyPatch, ahe
     """Nothing is lost before its end by either clock, and `until now` is the later of both."""
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + ahead)
-    one = RedisRevocations(server.url)
+    one = server.replica(opened=False)
     one._store._swept = "-"
     monkeypatch.setattr("jwt_deps.revocation.redis_stream._SETTLED", -1)
     one.revoke(jti="1", expires=clock() - 500)  # with the leeway, it ended 200 s ago
@@ -497,11 +476,8 @@ def test_clocks_that_differ(server: Valkey, monkeypatch: pytest.MonkeyPatch, ahe
     latest = clock() + max(ahead, 0)
     assert one.is_revoked({"sub": "alice", "iat": latest - 60})
     assert not one.is_revoked({"sub": "alice", "iat": latest + 60})
-    late = RedisRevocations(server.url)
-    late.open()
+    late = server.replica()
     assert late.is_revoked({"jti": "1"}) == (ahead < 0)
-    late.close()
-    one.close()
 
 
 def test_how_long_the_longest_token_lives_is_a_setting(server: Valkey) -> None:
@@ -597,21 +573,20 @@ def test_a_thread_that_has_ended_is_started_again(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the next request, whatever it ended with."""
-    replica = RedisRevocations(server.url)
+    replica = server.replica(opened=False)
     with monkeypatch.context() as defect:
         defect.setattr(replica._store, "read", raising(SystemExit))
         assert "unavailable" == outcome(TOKEN, replica)
         until(lambda: replica._reader is not None and not replica._reader.is_alive())
 
     until(lambda: "accepted" == outcome(TOKEN, replica))
-    replica.close()
 
 
 def test_a_defect_is_an_outage(
     server: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Log and health name it, and one thread tries on, however many requests come."""
-    replica = RedisRevocations(server.url)
+    replica = server.replica(opened=False)
     with monkeypatch.context() as defect:
         defect.setattr(replica._store, "read", raising(ZeroDivisionError))
         outcome(TOKEN, replica)
@@ -622,7 +597,6 @@ def test_a_defect_is_an_outage(
 
     until(lambda: "accepted" == outcome(TOKEN, replica))
     assert first is replica._reader
-    replica.close()
 
 
 def test_a_server_that_is_too_old(
@@ -635,14 +609,13 @@ def test_a_server_that_is_too_old(
         return {it: value for it, value in whole(client, name).items() if it != "entries-added"}
 
     monkeypatch.setattr(redis.Redis, "xinfo_stream", without_count)
-    replica = RedisRevocations(server.url)
+    replica = server.replica(opened=False)
 
     assert "unavailable" == outcome(TOKEN, replica)
     until(lambda: replica.health().last_error == "UnsupportedServer")
     with pytest.raises(RevocationUnavailableError):
         replica.initialize()
     assert "revocations cannot be written: UnsupportedServer" in caplog.text
-    replica.close()
 
 
 def test_an_application_that_was_not_opened(server: Valkey) -> None:
@@ -676,7 +649,7 @@ def test_attack_a_load_that_ends_while_a_token_is_looked_up(
 ) -> None:
     """The look-up came before the entries did: the token is not accepted for that."""
     RedisRevocations(server.url).revoke(jti="1")
-    replica = RedisRevocations(server.url, when_stale=when_stale)
+    replica = server.replica(opened=False, when_stale=when_stale)
     match = Entries.match
 
     def matching(entries: Entries, claims: Mapping[str, Any]) -> bool:
@@ -689,14 +662,13 @@ def test_attack_a_load_that_ends_while_a_token_is_looked_up(
     with pytest.raises(RevocationUnavailableError):
         replica.is_revoked(TOKEN)
     assert replica.is_revoked(TOKEN)
-    replica.close()
 
 
 def test_a_load_that_takes_longer_than_the_bound(
     clock: VirtualClock, server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was added meanwhile is read too, and then the replica is as fresh as any."""
-    slow, other = (RedisRevocations(server.url, max_staleness=20) for _ in range(2))
+    slow, other = (server.replica(opened=False, max_staleness=20) for _ in range(2))
     read = slow._store.read
     reads: list[Any] = []
 
@@ -715,8 +687,6 @@ def test_a_load_that_takes_longer_than_the_bound(
     assert slow.is_revoked(TOKEN)
     assert not slow.is_revoked(OTHER)
     assert not slow.health().stale
-    slow.close()
-    other.close()
 
 
 STRANGE = {
@@ -761,17 +731,15 @@ def test_an_entry_that_is_damaged_costs_itself(server: Valkey, damaged: str | by
     good = b'["jti",null,"%d",9999999999]'
     with server.client() as client:
         client.xadd(STREAM, {"e": b'{"e":[' + b",".join([good % 1, bad, good % 2]) + b"]}"})
-    replica = RedisRevocations(server.url)
-    replica.open()
+    replica = server.replica()
 
     assert [True, True] == [replica.is_revoked(it) for it in (TOKEN, OTHER)]
     assert (2, 1) == (len(replica), replica.health().skipped)
-    replica.close()
 
 
 def test_attack_what_is_no_text_is_not_written(server: Valkey) -> None:
     """What others could not read is refused by the process that is asked to revoke it."""
-    revocations = RedisRevocations(server.url)
+    revocations = server.replica(opened=False)
 
     names: list[dict[str, Any]] = [
         {"session": "\ud800"},
@@ -784,7 +752,6 @@ def test_attack_what_is_no_text_is_not_written(server: Valkey) -> None:
 
     assert [] == server.stored()
     assert 0 == len(revocations) + revocations.health().unsent
-    revocations.close()
 
 
 @pytest.mark.parametrize("strange", STRANGE)
@@ -795,8 +762,7 @@ def test_records_of_another_form(replicas: Replicas, server: Valkey, strange: st
     with server.client() as client:
         client.xadd(STREAM, STRANGE[strange])
     one.revoke(jti="2")
-    late = RedisRevocations(server.url)
-    late.open()
+    late = server.replica()
 
     until(lambda: two.is_revoked(OTHER))
     for replica in (two, late):
@@ -804,7 +770,6 @@ def test_records_of_another_form(replicas: Replicas, server: Valkey, strange: st
         assert replica.is_revoked(OTHER)
         assert (strange not in {"record", "far"}) == replica.health().skipped
         assert not replica.health().stale
-    late.close()
 
 
 def test_a_forked_process_follows_by_itself(replicas: Replicas, server: Valkey) -> None:
@@ -882,7 +847,7 @@ def test_what_cannot_be_given_back_is_given_back_later(
 def test_ended_entries_leave_the_server(server: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every write takes some of them away, and never the one that readers may have read last."""
     monkeypatch.setattr("jwt_deps.revocation.redis_stream._SETTLED", -1)
-    revocations = RedisRevocations(server.url)
+    revocations = server.replica(opened=False)
     revocations._store._swept = "-"
     with server.client() as client:
         client.xadd(STREAM, {"x": "y"})
@@ -895,11 +860,7 @@ def test_ended_entries_leave_the_server(server: Valkey, monkeypatch: pytest.Monk
     kinds = [entry[0] for entry in server.stored()]
     assert "subject" in kinds
     assert len(kinds) < 30
-    late = RedisRevocations(server.url)
-    late.open()
-    assert "accepted" == outcome({"jti": "x"}, late)
-    revocations.close()
-    late.close()
+    assert "accepted" == outcome({"jti": "x"}, server.replica())
 
 
 def test_10_000_entries(replicas: Replicas) -> None:
@@ -921,9 +882,7 @@ def test_a_bulk_of_5_000(server: Valkey) -> None:
 
     In processor time, with which other programs on the machine do not interfere.
     """
-    one, two = (RedisRevocations(server.url, max_staleness=300) for _ in range(2))
-    one.open()
-    two.open()
+    one, two = (server.replica(max_staleness=300) for _ in range(2))
     thread = threading.Thread(target=fill, args=(server, 5_000, 30 * 86_400))
     found = set()
     began = time.process_time()
@@ -934,8 +893,6 @@ def test_a_bulk_of_5_000(server: Valkey) -> None:
 
     assert {"accepted"} == found
     assert time.process_time() - began < 3
-    one.close()
-    two.close()
 
 
 def test_ends_that_are_spread(server: Valkey) -> None:
@@ -1142,10 +1099,7 @@ def test_the_command_that_initializes(server: Valkey) -> None:
     done = invoked("--initialize", JWT_REVOCATION_URL=server.url)
 
     assert (0, "") == (done.exit_code, done.stdout)
-    late = RedisRevocations(server.url)
-    late.open()
-    assert "accepted" == outcome(TOKEN, late)
-    late.close()
+    assert "accepted" == outcome(TOKEN, server.replica())
 
 
 def test_the_health_of_one_source_among_several(server: Valkey) -> None:
@@ -1162,7 +1116,7 @@ def test_the_health_of_one_source_among_several(server: Valkey) -> None:
 
 def test_what_is_written(server: Valkey) -> None:
     """Names of the protocol between versions of this package: a change here needs a new prefix."""
-    revocations = RedisRevocations(server.url, longest_lifetime=60)
+    revocations = server.replica(opened=False, longest_lifetime=60)
     revocations.revoke(subject="alice", issuer="https://a.example")
 
     ((kind, issuer, name, _, before),) = server.stored()
@@ -1173,4 +1127,3 @@ def test_what_is_written(server: Valkey) -> None:
             fields if "first" in fields else set(fields) for _, fields in client.xrange(STREAM)
         ]
         assert [STREAM] == client.keys()
-    revocations.close()

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Valkey:
         self.folder = folder
         self.port = unused_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self._replicas = ExitStack()
 
     @property
     def url(self) -> str:
@@ -59,6 +60,19 @@ class Valkey:
     def initialize(self) -> None:
         """Declare that it has all revocations, as an operator does once."""
         RedisRevocations(self.url).initialize()
+
+    def replica(self, *, opened: bool = True, **options: Any) -> RedisRevocations:
+        """Make a replica that follows it, and is closed at the end of the test."""
+        made = RedisRevocations(self.url, **options)
+        self._replicas.callback(made.close)
+        if opened:
+            made.open()
+        return made
+
+    def end(self) -> None:
+        """Close the replicas, and end."""
+        self._replicas.close()
+        self.kill()
 
     def kill(self) -> None:
         """Kill -9."""
@@ -114,7 +128,7 @@ def valkey(folder: Path) -> Iterator[Valkey]:
     try:
         yield server
     finally:
-        server.kill()
+        server.end()
 
 
 def until(condition: Callable[[], object], patience: float = _PATIENCE) -> float:
