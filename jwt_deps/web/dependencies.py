@@ -42,7 +42,7 @@ from jwt_deps.tokens import (
 )
 
 from . import _fastapi
-from .factories import dependency_factory, identity_of
+from .factories import Dependency, dependency_factory, identity_of
 from .request_principal import (
     TokenDependency,
     get_claims,
@@ -50,7 +50,6 @@ from .request_principal import (
     principal_dependency,
     principal_of,
     principal_or_error,
-    refuse_without_depends,
     refused,
     settings_for,
     token_dependency,
@@ -268,8 +267,6 @@ async def until_expiry(user: CurrentUser | Claims) -> AsyncIterator[None]:
         raise ExpiredTokenError
 
 
-_OPTIONAL = "__jwt_deps_optional__"
-
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -447,46 +444,43 @@ def optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     _fastapi.refuse_body([Depends(dependency)])
     key = identity_of(dependency)  # none of these is ever dropped
     if key not in _optionals:
-        _optionals[key] = _optional(dependency)
+        _optionals[key] = _Optional(dependency)
     return _optionals[key]
 
 
 _optionals: dict[tuple[int, ...], Callable[..., Awaitable[Any]]] = {}
 
 
-def _optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    async def optional_dependency(
-        connection: HTTPConnection, security_scopes: SecurityScopes
-    ) -> Any:
+class _Optional(Dependency):
+    def __init__(self, dependency: Callable[..., Any]) -> None:
+        self.__name__, self.__doc__ = "optional", getattr(dependency, "__doc__", None)
+        self.of = dependency
+
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> Any:
         try:
             # A request without a token has no scopes, and is refused where some are needed.
-            if not (security_scopes.scopes or await _has_credential(connection, dependency)):
+            if not (security_scopes.scopes or await _has_credential(connection, self.of)):
                 return None
         except AuthError as error:
             raise await refused(error, connection) from error
-        called = token_dependency(dependency)
+        called = token_dependency(self.of)
         if (
             called is not None
             and "own" not in called.__signature__.parameters
-            and not is_overridden(connection, dependency)
+            and not is_overridden(connection, self.of)
         ):
             return await called(connection=connection, security_scopes=security_scopes)
-        return await _fastapi.call(connection, dependency, security_scopes.scopes)
-
-    setattr(optional_dependency, _OPTIONAL, dependency)
-    refuse_without_depends(optional_dependency, "optional")
-    return optional_dependency
+        return await _fastapi.call(connection, self.of, security_scopes.scopes)
 
 
 def optional_of(dependency: Any) -> Callable[..., Any] | None:
     """What `optional` made a dependency of; `None` of any other."""
-    found: Callable[..., Any] | None = getattr(dependency, _OPTIONAL, None)
-    return found
+    return dependency.of if isinstance(dependency, _Optional) else None
 
 
 def is_optional(dependency: Callable[..., Any]) -> bool:
     """Whether that is a dependency that `optional` made."""
-    return optional_of(dependency) is not None
+    return isinstance(dependency, _Optional)
 
 
 async def _has_credential(connection: HTTPConnection, dependency: Callable[..., Any]) -> bool:

@@ -1,17 +1,23 @@
-"""Refuse a factory that is passed to `Depends` or `include_router` without having been called.
+"""Refuse a factory that was not called, and a dependency without `Depends`, at the start.
 
-Otherwise FastAPI would read the scopes of `Depends(require_scopes)` from the request.
+Otherwise FastAPI would read the scopes of `Depends(require_scopes)`, and the user's id of
+`user_id: str = current_user_id`, from the request.
 """
 
 from collections.abc import Callable
 from functools import update_wrapper
 from inspect import Parameter, Signature
 from types import MethodType
-from typing import Any, NoReturn, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
 from fastapi import APIRouter
 
 from jwt_deps.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    _Depends = object  # so that type checkers refuse it as one
+else:
+    from fastapi.params import Depends as _Depends
 
 FactoryT = TypeVar("FactoryT", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -33,6 +39,35 @@ def dependency_factory(factory: FactoryT) -> FactoryT:
     taken = Parameter("called", Parameter.KEYWORD_ONLY, annotation=NotCalled)
     factory.__signature__ = Signature([taken])  # type: ignore[attr-defined]
     return factory
+
+
+class Dependency(_Depends):
+    """What is given to `Depends(...)`, and refused where that was forgotten.
+
+    FastAPI takes it for a `Depends`, also as the default value of a parameter and in `Annotated`,
+    and asks what it depends on.
+    """
+
+    __name__: str
+    # That of `Depends` asks what both depend on.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<dependency {self.__name__}>"
+
+    @property
+    def dependency(self) -> NoReturn:
+        """What FastAPI asks of `Depends(...)`, which this is not.
+
+        Raises:
+            ConfigurationError: always, when the route is registered.
+        """
+        raise ConfigurationError(
+            "without_depends",
+            f"FastAPI takes Depends({self.__name__}), or Depends({self.__name__}(...)) where that "
+            "has arguments, not the dependency itself.",
+        )
 
 
 def identity_of(call: Callable[..., Any]) -> tuple[int, ...]:

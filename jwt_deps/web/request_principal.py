@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from functools import cache, wraps
 from inspect import Signature, signature
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from fastapi import WebSocket
 from fastapi.openapi.models import HTTPBearer
@@ -37,6 +37,7 @@ from jwt_deps.tokens import (
 )
 
 from . import _fastapi
+from .factories import Dependency
 from .request_state import STATE_KEY, RequestState, matched, state_of
 from .responses import needed_scopes, refusal
 from .websockets import answer_with_bearer
@@ -50,7 +51,7 @@ def is_overridden(connection: HTTPConnection, dependency: Callable[..., Any]) ->
     return bool(overrides) and dependency in cast("dict[Any, Any]", overrides)
 
 
-class TokenDependency(SecurityBase, Generic[T]):
+class TokenDependency(SecurityBase, Dependency, Generic[T]):
     """A dependency that answers from the request's token.
 
     Every one takes the connection and the scopes that `Security(...)` asks for, and nothing
@@ -76,26 +77,6 @@ class TokenDependency(SecurityBase, Generic[T]):
         # FastAPI asks for it with every route, and finding it out takes longest.
         self.__signature__ = _signature_of_instances(cast("Any", type(self)))
 
-    def __repr__(self) -> str:
-        return f"<dependency {self.__name__}>"
-
-    @property
-    def dependency(self) -> NoReturn:
-        """What FastAPI asks of `Depends(...)`, which this is not.
-
-        Raises:
-            ConfigurationError: always.
-        """
-        raise _without_depends("dependencies", self.__name__)
-
-    def __get_pydantic_core_schema__(self, *_: object) -> NoReturn:
-        """What FastAPI asks of `Annotated[str, current_user_id]`, a parameter from the query.
-
-        Raises:
-            ConfigurationError: always, when the route is registered.
-        """
-        raise _without_depends("Annotated", self.__name__)
-
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T:
         """Answer, or refuse the request.
 
@@ -109,23 +90,6 @@ class TokenDependency(SecurityBase, Generic[T]):
             return await self._answer(connection)
         except AuthError as error:
             raise await refused(error, connection) from error
-
-
-def refuse_without_depends(dependency: Callable[..., Any], name: str) -> None:
-    """Let FastAPI refuse a function that is a dependency where `Depends` was forgotten."""
-
-    def refuse(*_: object) -> NoReturn:
-        raise _without_depends("Annotated", name)
-
-    setattr(dependency, "__get_pydantic_core_schema__", refuse)  # noqa: B010
-
-
-def _without_depends(place: str, name: str) -> ConfigurationError:
-    return ConfigurationError(
-        "without_depends",
-        f"{place} takes Depends({name}), or Depends({name}(...)) where it has arguments, not the "
-        "dependency itself.",
-    )
 
 
 def principal_dependency(read: Callable[[Principal], T]) -> TokenDependency[T]:

@@ -136,8 +136,15 @@ def test_a_dependency_without_depends_stops_the_start(dependency: Any) -> None:
         lambda: protected_router(settings=SETTINGS, dependencies=[dependency]).get("/x")(health),
         lambda: protect(FastAPI(), SETTINGS, dependencies=[dependency]),
     ):
-        with pytest.raises(ConfigurationError, match=r"dependencies takes Depends\("):
+        with pytest.raises(ConfigurationError, match=r"FastAPI takes Depends\("):
             build()
+
+
+def _with_default(kind: Any, dependency: Any) -> Callable[..., Any]:
+    async def own(user_id: Any = dependency) -> None: ...
+
+    own.__annotations__["user_id"] = kind
+    return own
 
 
 @pytest.mark.parametrize(
@@ -145,14 +152,22 @@ def test_a_dependency_without_depends_stops_the_start(dependency: Any) -> None:
     [current_user_id, get_claims, require_scopes("a"), jwt_guard(SETTINGS), optional(CurrentUser)],
 )
 @pytest.mark.parametrize("kind", [str, str | None, Any])
-def test_an_annotation_without_depends_stops_the_start(dependency: Any, kind: Any) -> None:
+@pytest.mark.parametrize("place", ["annotation", "default", "default_of_a_dependency"])
+def test_a_parameter_without_depends_stops_the_start(
+    dependency: Any, kind: Any, place: str
+) -> None:
     """FastAPI would read the user's id from the query."""
 
     async def read(user_id: Any) -> None: ...
 
-    read.__annotations__["user_id"] = Annotated[kind, dependency]
+    if place == "annotation":
+        read.__annotations__["user_id"] = Annotated[kind, dependency]
+    else:
+        read.__annotations__["user_id"], read.__defaults__ = kind, (dependency,)
+    if place == "default_of_a_dependency":
+        read.__defaults__ = (Depends(_with_default(kind, dependency)),)
 
-    with pytest.raises(ConfigurationError, match=r"Annotated takes Depends\("):
+    with pytest.raises(ConfigurationError, match=r"FastAPI takes Depends\("):
         FastAPI().get("/x")(read)
 
 
