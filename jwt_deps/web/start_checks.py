@@ -50,7 +50,8 @@ def _asked_for_roles(inventory: Inventory) -> Iterator[JWTSettings | None]:
         for one in (served, *served.mounts)
         if _asks_roles(call for call, _ in one.running())
     }
-    return (settings_under(app, guard) for guard, app in asking)
+    # Without a guard those of one further out may hold, which is not known here.
+    return (settings_under(app, guard) for guard, app in asking if guard is not None)
 
 
 def _asks_roles(calls: Iterable[object]) -> bool:

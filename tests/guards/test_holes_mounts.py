@@ -296,6 +296,28 @@ def test_roles_of_a_plain_route() -> None:
     assert [403, 200] == statuses
 
 
+def test_roles_that_a_route_behind_a_guard_further_out_asks_for() -> None:
+    """They are found under the settings of that guard: the environment need have none."""
+    router, inner = protected_router(settings=SETTINGS), FastAPI()
+    router.get("/own")(lambda: "x")
+    inner.include_router(router)
+    inner.get("/x", dependencies=[Depends(require_roles("admin"))])(lambda: "x")
+    app = protect(FastAPI(), SETTINGS)
+    app.mount("/m", inner)
+    client = TestClient(app)
+
+    statuses = [
+        client.get(path, headers=headers).status_code
+        for path, headers in (
+            ("/m/own", GOOD),
+            ("/m/x", GOOD),
+            ("/m/x", bearer(roles=["admin"])),
+        )
+    ]
+
+    assert [200, 403, 200] == statuses
+
+
 SUPERVISORS = JWTSettings(secret_key=OTHER_SECRET, token_header_key="X-Supervisor")
 
 
