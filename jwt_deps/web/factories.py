@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import update_wrapper
 from inspect import Parameter, Signature
 from types import MethodType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar, cast
 
 from fastapi import APIRouter
 
@@ -49,9 +49,10 @@ class Dependency(_Depends):
     """
 
     __name__: str
-    # That of `Depends` asks what both depend on.
+    # A `Depends` is compared, and shown by tools, by its fields: what it depends on.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
+    __dataclass_fields__: ClassVar[dict[str, Any]] = {}
 
     def __repr__(self) -> str:
         return f"<dependency {self.__name__}>"

@@ -1,6 +1,7 @@
 """Typical mistakes are found at start, with a sentence that helps."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
 
@@ -169,6 +170,13 @@ def test_a_parameter_without_depends_stops_the_start(
 
     with pytest.raises(ConfigurationError, match=r"FastAPI takes Depends\("):
         FastAPI().get("/x")(read)
+
+
+@pytest.mark.parametrize("dependency", [current_user_id, optional(current_user_id)])
+def test_tools_that_show_the_fields_of_a_dataclass_can_show_a_dependency(dependency: Any) -> None:
+    """FastAPI's `Depends` is one, and its field is what it depends on."""
+    assert {} == asdict(dependency)
+    assert dependency == dependency != get_claims  # noqa: PLR0124 - itself alone
 
 
 def test_a_router_factory_that_was_not_called_stops_the_start() -> None:
