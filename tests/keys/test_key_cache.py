@@ -688,17 +688,6 @@ class TestHealth:
         )
         assert not keys.cache.health().cooling_down
 
-    async def test_while_it_fetches(self, keys: Keys) -> None:
-        """It says so."""
-        keys.provider.gate = asyncio.Event()
-        waiting = asyncio.create_task(keys.ask())
-        await asyncio.sleep(0.01)
-        reloading = keys.cache.health().reloading
-        keys.provider.gate.set()
-        await waiting
-
-        assert (True, HEALTHY) == (reloading, keys.cache.health())
-
 
 class TestClock:
     async def test_the_wall_clock_does_not_matter(

@@ -2,7 +2,6 @@
 
 import codecs
 import json
-import logging
 import math
 import traceback
 from collections.abc import Callable
@@ -612,14 +611,6 @@ class TestModelCopy:
 
 
 class TestValidateFalse:
-    def test_warns(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Settings that refuse no request log a warning, once."""
-        JWTSettings(secret_key=SECRET, validate=False)
-
-        logged = [(record.name, record.levelno) for record in caplog.records]
-        assert logged == [("jwt_deps", logging.WARNING)]
-        assert "JWT_VALIDATE" in caplog.text
-
     def test_true_is_silent(self, caplog: pytest.LogCaptureFixture) -> None:
         """Settings that validate have nothing to say."""
         JWTSettings(secret_key=SECRET)

@@ -235,31 +235,6 @@ class TestState:
         scopes_claim="scope", dependencies_claims=["tenant", "plan"], session_state_claims=["cart"]
     )
 
-    def test_everything(self) -> None:
-        """User, session, scopes, dependencies and session state are there under those names."""
-        claims = Claims(
-            {
-                "sub": "alice",
-                "session_id": 7,
-                "scope": "b a",
-                "tenant": "t",
-                "cart": [1],
-                "aud": ["x", "y"],
-            }
-        )
-
-        assert state_of(Principal(claims, self.SETTINGS, token="t")) == {
-            "claims": claims,
-            "authenticated": True,
-            "token": "t",
-            "audience": ["x", "y"],
-            "user_id": "alice",
-            "session_id": "7",
-            "scopes": ["a", "b"],
-            "dependencies": {"tenant": "t"},
-            "session_state": {"cart": [1]},
-        }
-
     @pytest.mark.parametrize(
         "members",
         [
@@ -284,21 +259,14 @@ class TestState:
             "session_state": {},
         } == state
 
-    def test_a_list_of_audiences_is_the_requests_own(self) -> None:
-        """As any list."""
-        principal = Principal(Claims({"aud": ["a"]}), self.SETTINGS, token="t")
-
-        state_of(principal)["audience"].append("b")
-
-        assert ["a"] == state_of(principal)["audience"]
-
-    def test_an_audience_of_any_form_is_the_requests_own(self) -> None:
+    @pytest.mark.parametrize("audience", [["a"], {"a": ["b"]}], ids=["list", "object"])
+    def test_an_audience_of_any_form_is_the_requests_own(self, audience: Any) -> None:
         """Where it is not checked, an issuer may write an object there."""
-        principal = Principal(Claims({"aud": {"a": ["b"]}}), self.SETTINGS, token="t")
+        principal = Principal(Claims({"aud": audience}), self.SETTINGS, token="t")
 
-        state_of(principal)["audience"]["a"].append("c")
+        state_of(principal)["audience"].clear()
 
-        assert {"a": ["b"]} == principal.claims["aud"]
+        assert audience == state_of(principal)["audience"] == principal.claims["aud"]
 
     def test_without_names_of_claims_nothing_is_chosen(self) -> None:
         """Empty mappings, and what the lifespan put there stays."""
@@ -319,7 +287,3 @@ class TestState:
         assert [{"tenant": "t"}, "own", [], 1] == [
             state[name] for name in ("dependencies", "session_state", "scopes", "more")
         ]
-
-    def test_scopes_are_those_that_are_granted(self) -> None:
-        """In the registered claim, where no setting names another."""
-        assert ["read"] == state_of(Principal(Claims({"scope": "read"}), _settings()))["scopes"]

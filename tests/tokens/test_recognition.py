@@ -35,14 +35,6 @@ def recognized(
 
 
 class TestRemembering:
-    def test_a_token_is_verified_once(self, verified: list[str]) -> None:
-        """The same token gives the same principal again."""
-        settings = settings_of()
-
-        first, second = (recognized(TOKEN, settings) for _ in range(2))
-
-        assert ([TOKEN], True) == (verified, first is second)
-
     def test_one_setting_turns_it_off(self, verified: list[str]) -> None:
         """Then each request verifies."""
         settings = settings_of(token_cache_size=0)
@@ -145,45 +137,6 @@ def test_at_every_moment_it_is_what_a_new_one_would_be(
         answers = (recognized(token, one, lambda: moment) for one in (remembering, forgetting))  # noqa: B023 - used at once
         outcomes = [one if isinstance(one, Reason) else dict(one.claims) for one in answers]
         assert outcomes[0] == outcomes[1]
-
-
-class TestMutation:
-    def test_claims_are_the_readers_own(self) -> None:
-        """What one request changes, the next one does not see."""
-        settings = settings_of()
-        for _ in range(2):
-            principal = recognized(TOKEN, settings)
-            assert isinstance(principal, Principal)
-            assert ["a"] == principal.claims["roles"]
-            assert {"name": ["Alice"]} == principal.claims["profile"]
-            principal.claims["roles"].append("admin")
-            principal.claims["profile"]["name"].append("Admin")
-
-    def test_the_state_is_the_requests_own(self) -> None:
-        """Lists and dicts in it too."""
-        settings = settings_of(
-            scopes_claim="scope", dependencies_claims=["profile"], session_state_claims=["roles"]
-        )
-        for _ in range(2):
-            principal = recognized(TOKEN, settings)
-            assert isinstance(principal, Principal)
-            state: dict[str, Any] = {}
-            principal.write_state(state)
-            assert ["read", "write"] == state["scopes"]
-            assert {"profile": {"name": ["Alice"]}} == state["dependencies"]
-            assert {"roles": ["a"]} == state["session_state"]
-            state["scopes"].append("admin")
-            state["dependencies"]["profile"]["name"].append("Admin")
-            state["session_state"]["roles"].append("admin")
-            state["user_id"] = "root"
-
-    def test_what_is_read_often_is_found_once(self) -> None:
-        """Scopes are split once."""
-        principal = recognized(TOKEN, settings_of())
-
-        assert isinstance(principal, Principal)
-        assert principal.scopes is principal.scopes
-        assert "alice" == principal.user_id
 
 
 def test_settings_that_remember_can_be_copied_compared_and_shown() -> None:

@@ -15,12 +15,10 @@ from jwt_deps.errors import (
     MalformedTokenError,
     Reason,
     SignatureError,
-    UnknownKeyError,
 )
 from jwt_deps.settings import JWTSettings
 from jwt_deps.testing import VirtualClock
 from jwt_deps.tokens import unverified_expiry
-from tests.checking import parsed_by
 from tests.minting import (
     ALGORITHMS,
     NOW,
@@ -455,7 +453,7 @@ class TestRefused:
             Reason.REVOKED,
             Reason.REVOCATION_UNAVAILABLE,
         }
-        by_the_key = {Reason.UNKNOWN_KEY}  # TestKeyOfTheToken
+        by_the_key = {Reason.UNKNOWN_KEY}  # tests/keys/test_key_set.py
 
         rows = {row.values[1] for row in REFUSALS} | {row.values[0] for row in FOREIGN}
 
@@ -564,13 +562,6 @@ class TestKeyOfTheToken:
 
         assert _verify(token, settings) == claims()
 
-    def test_unknown(self) -> None:
-        """A token that no key is meant for is refused with a reason of its own."""
-        with pytest.raises(UnknownKeyError) as refused:
-            RSA_ALONE.policy.keys.choose("ES256", None)
-
-        assert refused.value.reason is Reason.UNKNOWN_KEY
-
 
 @pytest.mark.parametrize(
     ("kid", "token"),
@@ -587,23 +578,6 @@ class TestKeyOfTheToken:
 def test_key_id_of_an_error(kid: str | None, token: str) -> None:
     """An error behind the header carries the token's `kid`, for logs."""
     assert _refusal(token).kid == kid
-
-
-class TestParse:
-    def test_takes_apart(self) -> None:
-        """A token is taken apart into what the signature check needs."""
-        token = mint_raw(b'{"alg":"HS256","kid":"a"}', b"any bytes \xff")
-
-        parsed = parsed_by(token, SETTINGS.policy.keys)
-
-        signing_input = token.rpartition(".")[0].encode()
-        assert (parsed.algorithm, parsed.kid, parsed.jws.payload) == (
-            "HS256",
-            "a",
-            b"any bytes \xff",
-        )
-        assert parsed.jws.signing_input == signing_input
-        assert parsed.jws.signature == sign(signing_input, SECRET, "HS256")
 
 
 class TestUnverifiedExpiry:

@@ -150,12 +150,6 @@ def test_a_claim_with_a_hostile_name_stays_on_its_line(caplog: pytest.LogCapture
     assert "\n" not in record.getMessage()
 
 
-def test_it_is_warned_of_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
-    OPEN.model_copy(update={"explain": True})
-
-    assert "JWT_EXPLAIN is true" in caplog.text
-
-
 def test_each_router_decides_for_itself() -> None:
     """One explains, the other does not."""
     app = app_of(OPEN)

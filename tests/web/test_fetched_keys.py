@@ -1,6 +1,5 @@
 """Responses with keys over HTTP, also during an outage."""
 
-import json
 import logging
 import socket
 import time
@@ -365,24 +364,6 @@ class TestOpenAPI:
         assert "503" not in paths["/open"]["get"]["responses"]
         assert {"401", "403", "503"} <= set(paths["/scoped"]["get"]["responses"])
         assert [] == issuer.requests
-
-    def test_where_they_are_configured(self) -> None:
-        """Elsewhere nothing is said of it."""
-        paths = document_of(routed(JWTSettings(secret_key=SECRET)))["paths"]
-
-        assert "503" not in json.dumps(paths)
-
-    def test_what_the_application_says_itself_stands(self, issuer: FakeIssuer) -> None:
-        """Its own description of a 503 is kept."""
-        router = protected_router(settings=settings_for(issuer))
-
-        @router.get("/mine", responses={503: {"description": "mine"}})
-        async def mine() -> None: ...
-
-        app = including(router)
-
-        described = document_of(app)["paths"]["/mine"]["get"]["responses"]["503"]
-        assert "mine" == described["description"]
 
 
 class TestLifespan:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
@@ -38,6 +38,15 @@ from tests.web.serving import SETTINGS
 
 async def health() -> str:
     return "ok"
+
+
+#: Paths in the place of settings, and a class or a function in place of an instance.
+NO_SETTINGS: list[Any] = [["/health"], JWTSettings, get_settings]
+NO_MODELS: list[Any] = [dict, "Profile", None]
+WITH_AN_APPLICATION: dict[str, Callable[[Any], object]] = {
+    "acting_as": lambda app: acting_as(app, "alice"),
+    "using_settings": lambda app: using_settings(app, SETTINGS),
+}
 
 
 @pytest.mark.parametrize("where", ["application", "inclusion"])
@@ -78,24 +87,38 @@ def test_settings_are_a_dependency(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "access_token" == TestClient(app).get("/x").json()
 
 
-@pytest.mark.parametrize("wrong", [["/health"], JWTSettings, get_settings])
-def test_what_is_no_settings_is_refused(wrong: Any) -> None:
-    """Paths in the place of settings, and a class or a function in place of an instance."""
-    with pytest.raises(ConfigurationError, match="settings takes a JWTSettings"):
-        jwt_guard(wrong)
-
-
-@pytest.mark.parametrize("wrong", [dict, "Profile", None])
-def test_what_is_no_model_is_refused(wrong: Any) -> None:
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        *(
+            pytest.param(partial(jwt_guard, it), "settings takes a JWTSettings", id=f"settings-{n}")
+            for n, it in enumerate(NO_SETTINGS)
+        ),
+        *(
+            pytest.param(partial(claims_as, it), "takes a pydantic model", id=f"model-{it}")
+            for it in NO_MODELS
+        ),
+        # FastAPI would see it with the first request that has a token.
+        pytest.param(partial(optional, Claims), "comes from a verified token", id="optional"),
+        pytest.param(lambda: public()(health), "without parentheses", id="public"),
+        # The routes of a router would stay guarded, and it has no overrides.
+        pytest.param(partial(public, APIRouter()), "cannot mark APIRouter", id="public-router"),
+        *(
+            pytest.param(partial(use, APIRouter()), "make an application that includes it", id=name)
+            for name, use in WITH_AN_APPLICATION.items()
+        ),
+        # FastAPI would look for routes in a function.
+        pytest.param(
+            lambda: FastAPI().include_router(cast("Any", protected_router)),
+            r"include_router\(protected_router\(\.\.\.\)\)",
+            id="router-factory",
+        ),
+    ],
+)
+def test_what_is_called_with_something_else_says_so(call: Callable[[], object], said: str) -> None:
     """When the route is written, not when it is asked."""
-    with pytest.raises(ConfigurationError, match="takes a pydantic model"):
-        claims_as(wrong)
-
-
-def test_optional_takes_a_dependency_and_not_what_one_returns() -> None:
-    """FastAPI would see it with the first request that has a token."""
-    with pytest.raises(ConfigurationError, match="comes from a verified token"):
-        optional(Claims)
+    with pytest.raises(ConfigurationError, match=said):
+        call()
 
 
 @pytest.mark.parametrize(
@@ -179,33 +202,9 @@ def test_tools_that_show_the_fields_of_a_dataclass_can_show_a_dependency(depende
     assert dependency == dependency != get_claims  # noqa: PLR0124 - itself alone
 
 
-def test_a_router_factory_that_was_not_called_stops_the_start() -> None:
-    """FastAPI would look for routes in a function."""
-    with pytest.raises(ConfigurationError, match=r"include_router\(protected_router\(\.\.\.\)\)"):
-        FastAPI().include_router(protected_router)  # type: ignore[arg-type]
-
+def test_a_router_factory_tells_of_the_attributes_of_a_router_alone() -> None:
+    """Any other one is not there."""
     assert not hasattr(protected_router, "something_else")
-
-
-def test_public_with_parentheses_stops_the_start() -> None:
-    """The decorator takes the endpoint."""
-    with pytest.raises(ConfigurationError, match="without parentheses"):
-        public()(health)
-
-
-def test_public_on_a_router_stops_the_start() -> None:
-    """Its routes would stay guarded."""
-    with pytest.raises(ConfigurationError, match="cannot mark APIRouter objects"):
-        public(APIRouter())
-
-
-@pytest.mark.parametrize(
-    "block", [lambda app: acting_as(app, "alice"), lambda app: using_settings(app, SETTINGS)]
-)
-def test_a_block_of_the_test_kit_takes_an_application(block: Callable[[Any], object]) -> None:
-    """A router has no overrides."""
-    with pytest.raises(ConfigurationError, match="make an application that includes it"):
-        block(APIRouter())
 
 
 @pytest.mark.parametrize("factory", [partial(require_scopes, "a"), partial(jwt_guard, SETTINGS)])

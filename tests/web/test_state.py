@@ -120,24 +120,6 @@ def test_nothing_is_there_after_a_refusal() -> None:
     assert ({}, [{}]) == (seen, states)
 
 
-def test_states_of_two_requests_share_nothing() -> None:
-    """A handler that changes its session state changes its own."""
-    router = protected_router(settings=SETTINGS)
-
-    @router.get("/r")
-    async def read(request: Request) -> Any:
-        request.state.session_state["plan"].append("changed")
-        return request.state.session_state["plan"], request.state.claims["plan"]
-
-    app = including(router)
-    client = TestClient(app)
-    headers = bearer(plan=["pro"])
-
-    answers = [client.get("/r", headers=headers).json() for _ in range(2)]
-
-    assert [[["pro", "changed"], ["pro"]]] * 2 == answers
-
-
 @pytest.mark.parametrize("looks_up", ["route", "endpoint", "nothing"])
 def test_a_middleware_that_looks_the_route_up_reads_what_the_guard_wrote(looks_up: str) -> None:
     """It is one request, although its scope names a route before a router has served it."""
