@@ -308,14 +308,14 @@ class TestDialled:
         """Every other address is an issuer's."""
         assert "accepted" == _verdict(address)
 
-    @given(st.ip_addresses(v=4), st.booleans(), st.booleans())
-    def test_any_ipv4(self, address: IPv4Address, loopback: bool, private: bool) -> None:  # noqa: FBT001 - drawn
+    @given(st.ip_addresses(), st.booleans(), st.booleans())
+    def test_any_address(
+        self,
+        address: IPv4Address | IPv6Address,
+        loopback: bool,  # noqa: FBT001 - drawn
+        private: bool,  # noqa: FBT001 - drawn
+    ) -> None:
         """Whatever the address, it passes or is refused with a `ValueError`."""
-        assert _verdict(str(address), loopback=loopback, private=private)
-
-    @given(st.ip_addresses(v=6), st.booleans(), st.booleans())
-    def test_any_ipv6(self, address: IPv6Address, loopback: bool, private: bool) -> None:  # noqa: FBT001 - drawn
-        """Likewise."""
         assert _verdict(str(address), loopback=loopback, private=private)
 
     @given(st.ip_addresses(v=4), st.sampled_from(["::ffff:{}", "64:ff9b::{}", "64:ff9b:1::{}"]))

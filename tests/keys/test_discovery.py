@@ -143,15 +143,6 @@ class TestPlaces:
         assert (3, False) == (len(issuer.requests), failed.outage)
 
     @pytest.mark.parametrize("answer", OUTAGES.values(), ids=OUTAGES)
-    def test_an_outage_at_one_place(self, issuer: FakeIssuer, answer: Answer) -> None:
-        """A router in front may answer for all paths but the issuer's own: the next is asked."""
-        issuer.discovery_paths = {f"/realms/a{OPENID}"}
-        issuer.elsewhere = answer
-
-        assert issuer.jwks_url == found(issuer, seconds=TIMEOUT)
-        assert [f"{OAUTH}/realms/a", f"{OPENID}/realms/a", f"/realms/a{OPENID}"] == asked(issuer)
-
-    @pytest.mark.parametrize("answer", OUTAGES.values(), ids=OUTAGES)
     def test_an_outage_at_all_places(self, issuer: FakeIssuer, answer: Answer) -> None:
         """None is left out, each within its share of the time, and the error names them all."""
         issuer.discovery = answer
@@ -249,24 +240,6 @@ class TestDocument:
         assert why in str(failed)
         assert "leaky" not in str(failed)
         assert not failed.outage
-
-    def test_no_place(self, issuer: FakeIssuer) -> None:
-        """A document that names no place for keys is of no use."""
-        del issuer.metadata["jwks_uri"]
-
-        assert "names no jwks_uri" in str(lost(issuer))
-
-    def test_http_from_a_document_needs_the_permission(self, issuer: FakeIssuer) -> None:
-        """Another machine is asked by http only where its name is configured."""
-        issuer.metadata["jwks_uri"] = "http://keycloak:8080/keys"
-
-        assert "does not begin with https://" in str(lost(issuer))
-
-    def test_another_host(self, issuer: FakeIssuer) -> None:
-        """Keys may be on another host than the document, as Google has it."""
-        elsewhere = issuer.metadata["jwks_uri"] = "https://keys.example/keys"
-
-        assert elsewhere == found(issuer)
 
     def test_what_else_it_says_changes_nothing(self, issuer: FakeIssuer) -> None:
         """Neither algorithms nor audiences are taken from it."""

@@ -360,13 +360,15 @@ class TestAgain:
             (Answer.json([]), "is not a JWK Set"),
             (Answer.json({}), "is not a JWK Set"),
             (Answer.json({"keys": {}}), "is not a JWK Set"),
+            (Answer.json({"keys": "a"}), "is not a JWK Set"),
             (Answer.json({"keys": []}), "has no usable key for RS256, ES256"),
             (Answer.json({"keys": [{}] * 101}), "has more than 100 keys"),
             (Answer(body=b'{"keys": [], "keys": []}'), "is not a JWK Set"),
             (Answer(body=b'{"keys": [' + b"[" * 1000), "is not a JWK Set"),
         ],
         ids=[
-            *("page-for-people", "empty", "array", "no-keys", "keys-an-object", "no-key"),
+            *("page-for-people", "empty", "array", "no-keys", "keys-an-object"),
+            *("keys-a-string", "no-key"),
             *("too-many", "member-twice", "nested-deeply"),
         ],
     )

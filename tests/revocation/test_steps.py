@@ -358,17 +358,6 @@ def test_the_pause_after_a_success_is_short_again(
     assert [pytest.approx(it, rel=0.21) for it in expected] == pauses
 
 
-def test_what_a_crash_took_before_a_process_began_to_read(server: Valkey) -> None:
-    """It is returned by the process that was told that it is written."""
-    one, copy = Replica(server.url), copied(server)
-    one.revoke(jti="a")
-    restore(server, copy)
-
-    one.step(3)
-
-    assert {"a": 1} == stored(server)
-
-
 def test_what_a_crash_took_that_was_not_read_yet(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

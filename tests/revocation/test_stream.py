@@ -11,7 +11,7 @@ from jwt_deps.revocation import redis_stream
 from jwt_deps.revocation.entries import Kind, Revocation
 from jwt_deps.revocation.redis_stream import START, RevocationStore, Update, time_of
 
-from .valkey import STREAM, Valkey, fill
+from .valkey import STREAM, Valkey
 
 PAST = 6000  # when an entry ended
 FUTURE = 60 * (1 << 28)
@@ -139,16 +139,6 @@ def test_another_type_of_key(store: RevocationStore, server: Valkey) -> None:
         read(store)
 
 
-def test_a_server_that_became_a_replica(store: RevocationStore, server: Valkey) -> None:
-    """It takes no writes, and is not asked again and again."""
-    with server.client() as client:
-        client.replicaof("127.0.0.1", 1)
-
-    for write in (lambda: store.add([entry("a", FUTURE)]), store.declare_missing):
-        with pytest.raises(redis.ReadOnlyError):
-            write()
-
-
 def test_a_user_who_may_not_ask(server: Valkey) -> None:
     """That is an error, too."""
     with server.client() as client:
@@ -171,21 +161,6 @@ def test_what_is_missing_changes_at_once(store: RevocationStore, server: Valkey)
 def test_the_time_of_the_server(store: RevocationStore) -> None:
     """In seconds."""
     assert abs(time.time() - store.time()) < 60
-
-
-def test_a_full_page_is_not_the_last(server: Valkey) -> None:
-    """A replica that answered then would not know what is behind it."""
-    fill(server, 900, 60)
-    store = RevocationStore(server.url, "jwt-deps:revocations", 5)
-
-    found, last = 0, START
-    while update := store.read(last, 0):
-        found, last = found + len(update.entries), update.last
-        if update.is_last:
-            break
-
-    assert 900 == found
-    store.close()
 
 
 def test_a_read_waits_for_the_first_record(store: RevocationStore) -> None:

@@ -262,21 +262,3 @@ def test_what_an_override_writes_to_the_state_stays() -> None:
 
     expected = ["its own", "alice", "not in the claims"]
     assert expected == TestClient(app).get("/session").json()
-
-
-class SettingsOfARequest:
-    """A class that makes settings, and is none of theirs."""
-
-    def __new__(cls, request: Request) -> JWTSettings:  # type: ignore[misc]
-        return OTHER if "other" in request.query_params else SETTINGS
-
-
-@pytest.mark.parametrize(("query", "status"), [("", 200), ("?other", 401)], ids=["own", "other"])
-def test_a_class_that_makes_settings_is_called_with_its_dependencies(
-    query: str, status: int
-) -> None:
-    """Only a subclass of `JWTSettings` is called without any."""
-    app = application()
-    app.dependency_overrides[get_settings] = SettingsOfARequest
-
-    assert status == TestClient(app).get(f"/r/me{query}", headers=bearer()).status_code

@@ -362,14 +362,6 @@ class TestSettings:
 
         assert 200 == TestClient(app).get(PATH).status_code
 
-    def test_settings_of_a_request_without_a_resource(self) -> None:
-        """There is no document, at whatever path."""
-        app = FastAPI()
-        mount_resource_metadata(app)
-        app.dependency_overrides[get_settings] = lambda: settings(resource=None)
-
-        assert 404 == TestClient(app).get(PATH.removesuffix("/v1")).status_code
-
 
 class TestMCP:
     def test_preset(self) -> None:
