@@ -15,8 +15,6 @@ from jwt_deps.errors import (
     SignatureError,
 )
 from jwt_deps.testing import FakeIssuer
-from jwt_deps.tokens import Claims
-from jwt_deps.tokens.principal import scopes_of, user_id_of
 from tests.keys.asking import (
     AUDIENCE,
     accepted,
@@ -62,27 +60,6 @@ def local_token(**members: object) -> str:
 
 
 class TestAccepted:
-    @each_configuration
-    def test_a_good_token(self, issuer: FakeIssuer, configured: Configuration) -> None:
-        """Its claims come out, with the settings under which it was accepted."""
-        settings = configured(issuer)
-        token = issuer.token({"sub": "alice"}, audience=AUDIENCE)
-
-        verified = authenticated(token, settings)
-
-        assert "alice" == verified.claims["sub"]
-        assert settings.settings_of(issuer.issuer) is verified.issuer.policy.settings
-
-    @each_configuration
-    def test_the_keys_are_fetched_once(self, issuer: FakeIssuer, configured: Configuration) -> None:
-        """The next token costs no fetch, in whatever event loop it comes."""
-        settings = configured(issuer)
-
-        for _ in range(3):
-            authenticated(issuer.token(audience=AUDIENCE), settings)
-
-        assert (1, 1) == (issuer.count("discovery"), issuer.count("jwks"))
-
     @each_configuration
     def test_a_new_key(self, issuer: FakeIssuer, configured: Configuration) -> None:
         """A key that the issuer has just begun to use is found, and the old one stays good."""
@@ -163,20 +140,6 @@ class TestCheap:
         assert reason is error.reason
         assert [] == issuer.requests
 
-    @each_configuration
-    def test_an_issuer_that_is_not_accepted(
-        self, issuer: FakeIssuer, other: FakeIssuer, configured: Configuration
-    ) -> None:
-        """It gets no request, and the answer names no accepted issuer."""
-        error = refused(other.token(audience=AUDIENCE), configured(issuer))
-
-        assert ("its issuer is not accepted", Reason.CLAIM_FOREIGN) == (
-            error.description,
-            error.reason,
-        )
-        assert issuer.issuer not in f"{error} {error!r} {error.args}"
-        assert [] == [*issuer.requests, *other.requests]
-
     @pytest.mark.parametrize("issuer_claim", [None, 5, ["a"], {"a": 1}, True, ""])
     def test_an_issuer_that_is_no_name(self, issuer: FakeIssuer, issuer_claim: object) -> None:
         """Whatever a token has as `iss`, it is refused in order."""
@@ -218,14 +181,6 @@ class TestOutage:
         assert not isinstance(error, InvalidTokenError)
         assert (None, issuer.signing_key.kid) == (error.code, error.kid)
         assert 1 <= error.retry_after <= 2
-
-    def test_others_go_on(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
-        """The outage of one issuer is not another's."""
-        settings = settings_for(issuer, other)
-        issuer.down()
-
-        assert isinstance(refused(issuer.token(audience=AUDIENCE), settings), KeysUnavailableError)
-        assert accepted(other.token(audience=AUDIENCE), settings)
 
 
 class TestStart:
@@ -281,22 +236,3 @@ class TestEachItsOwn:
 
         assert accepted(late, settings)
         assert Reason.EXPIRED is refused(too_late, settings).reason
-
-    def test_claims(self, issuer: FakeIssuer, other: FakeIssuer) -> None:
-        """What the claims are called is each issuer's own affair."""
-        settings = JWTSettings(
-            issuers={
-                "a": discovering(issuer, user_id_claim="oid", scopes_claim="scp"),
-                "b": discovering(other),
-            }
-        )
-        members = {"sub": "s", "oid": "o", "scp": ["read"], "scope": "write"}
-
-        def told(asked: FakeIssuer) -> tuple[str | None, frozenset[str]]:
-            verified = authenticated(asked.token(members, audience=AUDIENCE), settings)
-            said = Claims.of(verified.claims)
-            named = verified.issuer.policy.settings
-            return user_id_of(said, named), scopes_of(said, named)
-
-        assert ("o", frozenset({"read"})) == told(issuer)
-        assert ("s", frozenset({"write"})) == told(other)

@@ -526,20 +526,6 @@ class TestCertificates:
 
         assert "jwks_certificate" == refused.value.reason
 
-    @pytest.mark.parametrize("content", [None, b"", b"leaky-value"], ids=["none", "empty", "text"])
-    def test_a_file_that_holds_none(self, tmp_path: Path, content: bytes | None) -> None:
-        """The authorities are read at once, and a file without any is refused with its name."""
-        path = tmp_path / "leaky-value.pem"
-        if content is not None:
-            path.write_bytes(content)
-
-        with pytest.raises(ConfigurationError) as refused:
-            Fetcher(ca_file=path)
-
-        said = everything_said(refused.value)
-        assert "JWT_CA_FILE (ca_file) cannot be read" in str(refused.value)
-        assert "leaky-value" not in said
-
 
 class TestDialled:
     @pytest.mark.parametrize(
@@ -703,16 +689,6 @@ class TestDialled:
 
 
 class TestExtra:
-    def test_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Keys over HTTP are an extra; the error without it says how to install it."""
-        monkeypatch.setattr(module, "find_spec", lambda _: None)
-
-        with pytest.raises(ConfigurationError) as refused:
-            Fetcher()
-
-        expected = "Keys over HTTP need the package httpx2: pip install 'jwt-deps[http]'."
-        assert expected == refused.value.message
-
     def test_a_mistake_of_its_own_is_not_hidden(
         self, monkeypatch: pytest.MonkeyPatch, issuer: FakeIssuer
     ) -> None:

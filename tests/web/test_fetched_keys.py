@@ -116,7 +116,7 @@ class TestRequests:
         answers = [client.get("/me", headers=bearer(issuer)) for _ in range(3)]
 
         assert [["alice", "alice", issuer.issuer, []]] * 3 == [one.json() for one in answers]
-        assert 1 == issuer.count("jwks")
+        assert (1, 1) == (issuer.count("discovery"), issuer.count("jwks"))
 
     @each_guard
     def test_several_dependencies_of_one_request(self, issuer: FakeIssuer, build: Build) -> None:
