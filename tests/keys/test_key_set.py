@@ -17,7 +17,6 @@ from jwt_deps.keys import KeySet
 from tests.checking import check_with, parsed_by
 from tests.minting import (
     ALGORITHMS,
-    OTHER_SECRET,
     SECRET,
     JSONObject,
     claims,
@@ -50,28 +49,12 @@ def _chosen(keys: KeySet, algorithm: str, kid: str | None) -> object:
 
 
 class TestStaticKeys:
-    @pytest.mark.parametrize("algorithm", ALGORITHMS)
-    def test_serves_its_algorithm(self, algorithm: str) -> None:
-        """A secret or public key checks tokens of the algorithm that it fits."""
-        keys = KeySet.build([algorithm], [verification_text(algorithm)])
-
-        check_with(mint(claims(), signing_key(algorithm), algorithm), keys)
-
     @pytest.mark.parametrize("kid", [None, "", "a", "anything else"])
     def test_serves_any_kid(self, kid: str | None) -> None:
         """A static key has no `kid` and serves tokens with any, and with none."""
         keys = KeySet.build(["HS256", "HS256"], [SECRET])
 
         assert [(None, "HS256")] == _chosen(keys, "HS256", kid)
-
-    def test_several_secrets_serve_rotation(self) -> None:
-        """A token signed with any of several secrets verifies, and with no other."""
-        keys = KeySet.build(["HS256"], [SECRET, OTHER_SECRET])
-
-        for secret in (SECRET, OTHER_SECRET):
-            check_with(mint(claims(), secret), keys)
-        with pytest.raises(SignatureError):
-            check_with(mint(claims(), OTHER_SECRET), KeySet.build(["HS256"], [SECRET]))
 
     def test_all_algorithms_at_once(self) -> None:
         """Each algorithm that is allowed and fits gets a key of its own."""
@@ -82,16 +65,6 @@ class TestStaticKeys:
         for algorithm in ALGORITHMS:
             assert [(None, algorithm)] == _chosen(keys, algorithm, None)
             check_with(mint(claims(), signing_key(algorithm), algorithm), keys)
-
-    def test_a_secret_a_public_key_and_a_file(self) -> None:
-        """Each serves its own algorithm."""
-        jwks = _jwks(EC.jwk(kid="a"))
-
-        keys = KeySet.build(["HS256", "RS256", "ES256"], [SECRET, RSA.public_pem], jwks)
-
-        assert [(None, "HS256")] == _chosen(keys, "HS256", None)
-        assert [(None, "RS256")] == _chosen(keys, "RS256", None)
-        assert [("a", "ES256")] == _chosen(keys, "ES256", "a")
 
     @pytest.mark.parametrize(
         "secret",
@@ -310,24 +283,6 @@ class TestRefusedFromTheStart:
         assert [value for value in values if value in said] == []
 
 
-class TestLog:
-    @pytest.mark.parametrize("secret", [f"{SECRET}\n", f"'{SECRET}'"], ids=["line-break", "quotes"])
-    def test_a_secret_that_holds_more_than_was_meant(
-        self, secret: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """It is used as it is, and the log says so."""
-        KeySet.build(["HS256"], [secret])
-
-        assert "begins or ends with white space, or is in quotes" in caplog.text
-        assert SECRET not in caplog.text
-
-    def test_keys_of_a_set_that_are_not_used(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Each is named, with the reason."""
-        KeySet.build(["RS256"], jwks=_jwks("a string", RSA.jwk(kid="a")))
-
-        assert "a key without kid: it is not a JSON object" in caplog.text
-
-
 class TestEmpty:
     @pytest.mark.parametrize("algorithm", [*ALGORITHMS, "none"])
     def test_accepts_nothing(self, algorithm: str) -> None:
@@ -338,11 +293,6 @@ class TestEmpty:
             parsed_by(token, KeySet.empty())
 
         assert refused.value.reason is Reason.ALGORITHM
-
-    def test_chooses_nothing(self) -> None:
-        """It has no key for anything."""
-        with pytest.raises(UnknownKeyError):
-            KeySet.empty().choose("HS256", None)
 
 
 class TestRepr:
