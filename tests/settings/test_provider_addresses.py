@@ -167,6 +167,7 @@ def test_a_secret_with_more_than_was_meant(secret: str, caplog: pytest.LogCaptur
     assert logging.WARNING == first.levelno
     assert first.getMessage() == second.getMessage()
     assert "JWT_SECRET_KEY (secret_key)" in first.getMessage()
+    assert "begins or ends with white space, or is in quotes" in first.getMessage()
     assert SECRET[:8] not in caplog.text
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from jwt_deps.errors import ConfigurationError
-from jwt_deps.tokens.scopes import All, Grants, are_parameters, filled_scopes
+from jwt_deps.tokens.scopes import All, Grants, filled_scopes
 
 RUN = "agents:{agent_id}:run"
 
@@ -106,24 +106,6 @@ def test_all_is_a_value() -> None:
     assert "x" in All()
     assert ({All()}, "All()") == ({All(), All()}, repr(All()))
     assert All() != frozenset()
-
-
-@pytest.mark.parametrize(
-    ("scope", "good"),
-    [
-        ("agents:{agent_id}:run", True),
-        ("read", True),
-        ("agents:x{agent_id}", False),
-        ("agents:{}", False),
-        ("agents:{a-b}", False),
-        ("agents:{a", False),
-        ("agents:a}", False),
-        ("agents:{{a}}", False),
-    ],
-)
-def test_parameters_are_whole_segments(scope: str, *, good: bool) -> None:
-    """In braces, with the name of a path parameter."""
-    assert good is are_parameters(scope)
 
 
 @pytest.mark.parametrize(

@@ -245,8 +245,14 @@ def test_granted_takes_segments(parts: tuple[str, str]) -> None:
         granted(*parts)
 
 
-@pytest.mark.parametrize("scope", ["agents:x{agent_id}:run", "agents:{}", "agents:{a"])
+@pytest.mark.parametrize(
+    "scope",
+    [
+        *("agents:x{agent_id}:run", "agents:x{agent_id}", "agents:{}", "agents:{a-b}"),
+        *("agents:{a", "agents:a}", "agents:{{a}}"),
+    ],
+)
 def test_a_parameter_is_a_whole_segment(scope: str) -> None:
-    """Else it is not known where its value ends."""
+    """In braces, with the name of a path parameter; else it is not known where its value ends."""
     with pytest.raises(ConfigurationError, match="a path parameter is a whole segment"):
         require_scopes(scope)
