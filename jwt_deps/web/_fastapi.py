@@ -19,6 +19,7 @@ from inspect import (
     ismethod,
     unwrap,
 )
+from itertools import chain
 from types import CellType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
@@ -67,6 +68,7 @@ _EMPTY = CellType()
 _OF_A_FILE = ("frontend_path", "frontend_specificity")
 _OF_ONE_ROUTE = ("effective_route_context", *_OF_A_FILE)
 _STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
+_SENT = ("path_params", "query_params", "header_params", "cookie_params", "body_params")
 _LIMITS = ("max_body_size", "form_limits")
 _HANDLERS = "starlette.exception_handlers"
 _BODY_LIMIT = "starlette.max_body_size"
@@ -485,6 +487,16 @@ def path_parameters(root: Any) -> dict[str, Any]:
                     kind = Annotated[kind, constraint]
                 found.setdefault(parameter.alias, kind)
     return found
+
+
+def sent_parameters(root: Any) -> Iterator[tuple[str, Any]]:
+    """The parameters in a dependency tree that a client sends, each with its type.
+
+    One whose type cannot be read has none.
+    """
+    for node in (root, *dependants(root)):
+        for parameter in chain.from_iterable(getattr(node, it, ()) for it in _SENT):
+            yield parameter.name, getattr(parameter.field_info, "annotation", None)
 
 
 def scopes_at(node: Any) -> tuple[str, ...]:

@@ -1,13 +1,19 @@
-"""The checks of a start: exclusions and scopes that are for no route, roles without a claim."""
+"""The checks of a start: exclusions and scopes that are for no route, roles without a claim.
+
+And parameters that a client sends, although their types say `Depends`.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any, get_args
 
+from fastapi import params
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
 
 from jwt_deps.errors import ConfigurationError
 from jwt_deps.settings import JWTSettings, PathPatterns, get_settings
 
+from . import _fastapi
 from .guard import JWTGuard
 from .guarded_routes import check, covered
 from .installed import Installed
@@ -40,6 +46,29 @@ def route_problems(app: FastAPI, outermost: FastAPI | None) -> Iterator[Configur
         yield ConfigurationError("idle_exclusion", sentence)
     if any(it is not None and not it.server.has_roles for it in _asked_for_roles(inventory)):
         yield no_roles_claim()
+    for served in inventory.routes:
+        yield from _hidden_depends(served)
+
+
+def _hidden_depends(served: Served) -> Iterator[ConfigurationError]:
+    if served.match.dependant is None:
+        return
+    for name, kind in _fastapi.sent_parameters(served.match.dependant):
+        if _has_depends(kind):
+            yield ConfigurationError(
+                "without_depends",
+                f"The parameter {name!r} of {served.path!r} has Depends(...) inside of its type, "
+                "where FastAPI does not look: a client would send the value. Write "
+                "Annotated[str | None, Depends(...)].",
+            )
+
+
+def _has_depends(kind: Any) -> bool:
+    parts = [kind]
+    for part in parts:  # those of a part are added: a type that is named can contain itself
+        inner = get_args(getattr(part, "__value__", part))
+        parts += [it for it in inner if it not in parts]
+    return any(isinstance(it, params.Depends) for it in parts)
 
 
 def _asked_for_roles(inventory: Inventory) -> Iterator[JWTSettings | None]:

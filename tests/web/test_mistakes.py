@@ -6,8 +6,9 @@ from functools import partial
 from typing import Annotated, Any, cast
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Query, Security
 from fastapi.testclient import TestClient
+from typing_extensions import TypeAliasType
 
 from jwt_deps import (
     Claims,
@@ -193,6 +194,50 @@ def test_a_parameter_without_depends_stops_the_start(
 
     with pytest.raises(ConfigurationError, match=r"FastAPI takes Depends\("):
         FastAPI().get("/x")(read)
+
+
+_UserId = Annotated[str, Depends(current_user_id)]
+_Named = TypeAliasType("_Named", _UserId)
+
+
+def _of_a_dependency(user_id: _UserId | None = None) -> str | None:
+    return user_id
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        _UserId | None,
+        _Named | None,
+        Annotated[str, current_user_id] | None,
+        Annotated[str, Security(optional(current_user_id))] | None,
+        Annotated[_UserId | None, Query()],
+        list[_UserId],
+        Annotated[Any, Depends(_of_a_dependency)],
+    ],
+)
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: protect(FastAPI(), SETTINGS),
+        lambda: FastAPI(dependencies=[Depends(jwt_guard(SETTINGS))]),
+        lambda: protected_router(settings=SETTINGS),
+    ],
+)
+def test_depends_inside_of_a_type_stops_the_start(build: Callable[[], Any], kind: Any) -> None:
+    """FastAPI would read the user's id from the query, or from the body."""
+
+    async def read(user_id: Any) -> None: ...
+
+    read.__annotations__["user_id"] = kind
+    app = served = build()
+    served.post("/x")(read)
+    if isinstance(served, APIRouter):
+        app = FastAPI()
+        app.include_router(served)
+
+    with pytest.raises(ConfigurationError, match=r"parameter 'user_id' of '/x' has Depends"):
+        TestClient(app).post("/x")
 
 
 @pytest.mark.parametrize("dependency", [current_user_id, optional(current_user_id)])
