@@ -97,8 +97,6 @@ class RedisReplayStore:
         Raises:
             StoreUnavailableError: the server does not answer, or refuses to write.
         """
-        from redis.exceptions import RedisError  # noqa: PLC0415 - of an extra
-
         client, name, mark = self._client(), self._prefix + key, secrets.token_hex(8)
         try:
             async with asyncio.timeout(self._timeout):
@@ -106,7 +104,7 @@ class RedisReplayStore:
                     return True
                 # A command that was sent again may find what it wrote the first time.
                 found: object = await client.get(name)
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # of many kinds, for an answer that cannot be read
             raise StoreUnavailableError from error
         return found == mark.encode()
 

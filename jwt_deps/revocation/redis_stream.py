@@ -77,6 +77,9 @@ def time_of(record: bytes) -> float:
 class RevocationStore:
     """The commands to the server; every call may raise one of `errors`."""
 
+    #: For an answer that cannot be read the client raises errors of many kinds.
+    errors = (Exception,)
+
     def __init__(self, url: str, prefix: str, timeout: float) -> None:
         """Prepare to connect.
 
@@ -244,13 +247,6 @@ class RevocationStore:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """The errors of calls: the server does not answer, or refuses."""
-        import redis  # noqa: PLC0415 - as above
-
-        return (redis.RedisError, OSError, UnsupportedServer)
 
 
 def _written(entry: Revocation) -> list[str | float | None]:

@@ -170,6 +170,18 @@ def test_a_server_that_answers_no_command_is_asked_twice() -> None:
     assert 2 == len(server.marks)
 
 
+def test_a_server_whose_answer_cannot_be_read() -> None:
+    """It is as one that does not answer."""
+
+    async def garbled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await command(reader):
+            writer.write(b":no number\r\n")
+        writer.close()
+
+    with pytest.raises(StoreUnavailableError):
+        asyncio.run(asked(garbled))
+
+
 def test_a_failover() -> None:
     """Where a server became a replica, the proof is added by a new connection, to the primary."""
     connections: list[asyncio.StreamWriter] = []

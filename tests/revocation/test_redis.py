@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import socketserver
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -807,6 +808,28 @@ def test_what_a_parent_could_not_send_its_child_does_not_send() -> None:
     redis_revocations._after_fork()
 
     assert (1, 0, 1) == (before, replica.health().unsent, len(replica))
+
+
+class Garbled(socketserver.StreamRequestHandler):
+    """A server whose answers cannot be read."""
+
+    def handle(self) -> None:
+        while self.rfile.readline():
+            self.wfile.write(b":no number\r\n")
+
+
+def test_a_server_whose_answers_cannot_be_read() -> None:
+    """It is out of reach, and what is revoked holds in this process."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Garbled) as garbled:
+        threading.Thread(target=garbled.serve_forever, daemon=True).start()
+        replica = RedisRevocations(f"redis://127.0.0.1:{garbled.server_address[1]}")
+
+        with pytest.raises(RevocationUnavailableError):
+            replica.revoke(jti="1")
+
+        assert replica.is_revoked(TOKEN)
+        replica.close()
+        garbled.shutdown()
 
 
 def test_what_cannot_be_given_back_is_given_back_later(
