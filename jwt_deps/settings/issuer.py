@@ -430,7 +430,7 @@ class IssuerSettings(BaseModel):
             deep: has no effect.
 
         Returns:
-            New settings, with keys and caches of their own.
+            New settings, with keys and caches of their own; entries of `issuers` keep theirs.
 
         Raises:
             ConfigurationError: as for any new settings.

@@ -489,14 +489,14 @@ def path_parameters(root: Any) -> dict[str, Any]:
     return found
 
 
-def sent_parameters(root: Any) -> Iterator[tuple[str, Any]]:
-    """The parameters in a dependency tree that a client sends, each with its type.
+def sent_parameters(root: Any) -> Iterator[tuple[Any, str, Any]]:
+    """The parameters in a dependency tree that a client sends: whose, the name and the type.
 
     One whose type cannot be read has none.
     """
     for node in (root, *dependants(root)):
         for parameter in chain.from_iterable(getattr(node, it, ()) for it in _SENT):
-            yield parameter.name, getattr(parameter.field_info, "annotation", None)
+            yield node.call, parameter.name, getattr(parameter.field_info, "annotation", None)
 
 
 def scopes_at(node: Any) -> tuple[str, ...]:

@@ -46,20 +46,23 @@ def route_problems(app: FastAPI, outermost: FastAPI | None) -> Iterator[Configur
         yield ConfigurationError("idle_exclusion", sentence)
     if any(it is not None and not it.server.has_roles for it in _asked_for_roles(inventory)):
         yield no_roles_claim()
-    for served in inventory.routes:
-        yield from _hidden_depends(served)
+    # Mounted applications have no start of their own.
+    inside = (it.behind for it in inventory.mounts if isinstance(it.behind, FastAPI))
+    for one in (inventory, *(Inventory.of(it, is_starting=True) for it in inside)):
+        for served in one.routes:
+            yield from _hidden_depends(served.match)
 
 
-def _hidden_depends(served: Served) -> Iterator[ConfigurationError]:
-    if served.match.dependant is None:
+def _hidden_depends(match: MatchedRoute) -> Iterator[ConfigurationError]:
+    if match.dependant is None:
         return
-    for name, kind in _fastapi.sent_parameters(served.match.dependant):
+    for call, name, kind in _fastapi.sent_parameters(match.dependant):
         if _has_depends(kind):
             yield ConfigurationError(
                 "without_depends",
-                f"The parameter {name!r} of {served.path!r} has Depends(...) inside of its type, "
-                "where FastAPI does not look: a client would send the value. Write "
-                "Annotated[str | None, Depends(...)].",
+                f"The parameter {name!r} of {getattr(call, '__name__', call)!r} has Depends(...) "
+                "inside of its type, where FastAPI does not look: a client would send the value. "
+                "Write Annotated[str | None, Depends(...)].",
             )
 
 
