@@ -25,6 +25,7 @@ from .routing import (
     RouteGuard,
     dependencies_of_routers,
     guards_among,
+    is_among,
     routers_of,
     same_endpoint,
 )
@@ -70,7 +71,7 @@ def _has_depends(kind: Any) -> bool:
     parts = [kind]
     for part in parts:  # those of a part are added: a type that is named can contain itself
         inner = get_args(getattr(part, "__value__", part))
-        parts += [it for it in inner if it not in parts]
+        parts += [it for it in inner if not is_among(it, parts)]
     return any(isinstance(it, params.Depends) for it in parts)
 
 

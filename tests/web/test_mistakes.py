@@ -249,6 +249,25 @@ def test_depends_inside_of_a_type_in_an_application_that_is_mounted_stops_the_st
         TestClient(app).get("/m/x")
 
 
+class _Column:
+    """What is compared to make a query, as by SQLAlchemy."""
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, _: object) -> Any:
+        raise TypeError
+
+
+def test_what_a_type_says_besides_is_not_compared() -> None:
+    async def read(ids: Annotated[list[Annotated[int, _Column(), _Column()]], Query()]) -> int:
+        return sum(ids)
+
+    app = protect(FastAPI(), SETTINGS)
+    app.get("/x")(public(read))
+
+    assert 3 == TestClient(app).get("/x?ids=1&ids=2").json()
+
+
 @pytest.mark.parametrize("dependency", [current_user_id, optional(current_user_id)])
 def test_tools_that_show_the_fields_of_a_dataclass_can_show_a_dependency(dependency: Any) -> None:
     """FastAPI's `Depends` is one, and its field is what it depends on."""
