@@ -1,6 +1,7 @@
-"""The checks of a start: exclusions and scopes that are for no route, roles without a claim.
+"""The checks of a start, which find what would be open, or refused, without a word.
 
-And parameters that a client sends, although their types say `Depends`.
+Exclusions and scopes that are for no route, roles without a claim, and parameters that a client
+sends although their types have `Depends` in them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -55,6 +56,7 @@ def route_problems(app: FastAPI, outermost: FastAPI | None) -> Iterator[Configur
 
 
 def _hidden_depends(match: MatchedRoute) -> Iterator[ConfigurationError]:
+    """The parameters of a route that FastAPI reads from the request, where `Depends` was meant."""
     if match.dependant is None:
         return
     for call, name, kind in _fastapi.sent_parameters(match.dependant):
