@@ -217,27 +217,20 @@ class Inventory:
             inventory.routes.extend(_by_needed_scopes(served))
         return inventory
 
-    def excludable(self, app: FastAPI | None = None) -> list[Served]:
-        """The routes and mount points that an exclusion can mean, of one application or of all.
+    def excludable(self) -> list[Served]:
+        """The routes and mount points that an exclusion can mean.
 
         Below the mount of anything but a FastAPI application no guard is asked but those of a
-        router of FastAPI's that is mounted there. It is of the application around.
+        router of FastAPI's that is mounted there.
         """
-        reached = {id(it.app) for it in self.applications}
 
-        def owner(one: Served) -> FastAPI:
-            return next(it.app for it in (one, *reversed(one.mounts)) if id(it.app) in reached)
-
-        def is_fastapis(one: Served) -> bool:
+        def is_asked(one: Served) -> bool:
             behind = one.mounts[-1].behind if one.mounts else one.app
-            is_guarded_router = isinstance(behind, APIRouter) and bool(one.match.guards)
-            return isinstance(behind, FastAPI) or is_guarded_router
+            return isinstance(behind, FastAPI) or any(
+                guard not in one.inside for guard in one.match.guards
+            )
 
-        return [
-            one
-            for one in (*self.routes, *self.mounts)
-            if is_fastapis(one) and app in (None, owner(one))
-        ]
+        return [one for one in (*self.routes, *self.mounts) if is_asked(one)]
 
     def _application(self, app: FastAPI, way: _Way) -> Iterator[Served]:
         is_covered = way.is_covered and bool(guards_over(app))

@@ -97,7 +97,7 @@ def _idle_exclusions(
     app: FastAPI, inventory: Inventory, outermost: FastAPI | None
 ) -> Iterator[str]:
     """The exclusions and the scopes by template that match no route, each as a sentence."""
-    routes = inventory.excludable(app)
+    routes = inventory.excludable()
     templates = _paths_of(it.match for it in routes)
     for guard in _guards(app, routes):
         mine = [it.match for it in routes if _can_exclude(guard, it.match)]
@@ -193,7 +193,7 @@ def settings_under(app: FastAPI, guard: RouteGuard | None) -> JWTSettings | None
 
 def guards_in(app: FastAPI) -> Iterator[JWTGuard]:
     """The guards of an application, each once."""
-    routes = Inventory.of(app, is_starting=True, is_whole=False).excludable(app)
+    routes = Inventory.of(app, is_starting=True, is_whole=False).excludable()
     return _guards(app, routes)
 
 

@@ -490,13 +490,14 @@ def test_an_exclusion_of_a_path_below_a_mount_is_told_or_excludes_it_alone() -> 
 
 
 @pytest.mark.parametrize("kind", [Starlette, Router, APIRouter])
-@pytest.mark.parametrize("excluded", ["/a", "/b", "/c", plain, read, "settings"])
+@pytest.mark.parametrize("excluded", ["/a", "/b", "/c", "/d", plain, read, "settings"])
 def test_an_exclusion_of_what_is_below_a_mount_is_told(
     excluded: Any, kind: type[Starlette | Router]
 ) -> None:
     """The mount is one route, and by an exclusion that names another one nothing is open."""
     app = FastAPI()
-    routes = [Route("/a", plain), Mount("/b", page()), APIRoute("/c", read)]
+    inner = protect(FastAPI(), SETTINGS)
+    routes = [Route("/a", plain), Mount("/b", page()), APIRoute("/c", read), Mount("/d", inner)]
     app.mount("/m", kind(routes=routes))
     in_settings = JWTSettings(secret_key=SECRET, excluded_route_paths=["/a"])
     settings, exclude = (in_settings, []) if excluded == "settings" else (SETTINGS, [excluded])
