@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from tempfile import mkdtemp
 from typing import Any
 
 import httpx2
@@ -28,7 +29,6 @@ from agno.tracing.schemas import Trace
 from agno.workflow import Step, Workflow
 from fastapi import FastAPI
 from sqlalchemy import create_engine
-from sqlalchemy.pool import StaticPool
 
 from examples.agentos.offline import OfflineModel, whoami
 from jwt_deps import JWTSettings
@@ -41,12 +41,8 @@ ADMIN = "agent_os:admin"
 
 
 def database() -> SqliteDb:
-    """One in memory, which all threads share."""
-    return SqliteDb(
-        db_engine=create_engine(
-            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-        )
-    )
+    """One in a file: one in memory is gone once a cancelled request has closed the connection."""
+    return SqliteDb(db_engine=create_engine(f"sqlite:///{mkdtemp()}/agent_os.db"))
 
 
 def store_data_of(user: str, db: Any) -> None:
