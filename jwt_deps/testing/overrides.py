@@ -17,12 +17,11 @@ from jwt_deps.settings import IssuerSettings, JWTSettings, get_settings
 from jwt_deps.tokens import ClaimNames, Claims, access_token_claims
 from jwt_deps.web import (
     RouteGuard,
+    applications_in,
     get_claims,
     get_token,
     guards_in,
-    mounted_apps,
     refuse_without,
-    routers_of,
     settings_for,
 )
 
@@ -232,7 +231,7 @@ class _Overrides(AbstractContextManager[None]):
 
     def _wanted(self) -> Iterator[tuple[FastAPI | RouteGuard, Any, Any]]:
         """Yield owner, key and value of each replacement."""
-        for app in _applications_in(self._app):
+        for app in applications_in(self._app):
             for dependency, replacement in self._replacements.items():
                 yield app, dependency, replacement
             if self._settings is not None:
@@ -259,17 +258,3 @@ class _Overrides(AbstractContextManager[None]):
         for owner in {override.owner for override in entered}:
             if isinstance(owner, FastAPI):
                 _build_document_anew(owner)
-
-
-def _applications_in(app: FastAPI) -> list[FastAPI]:
-    """Return the application and all FastAPI applications mounted in it, each once."""
-    found: list[FastAPI] = []
-    waiting = [app]
-    while waiting:
-        current = waiting.pop()
-        if not any(current is known for known in found):
-            found.append(current)
-            for router in routers_of(current.router):
-                mounted = mounted_apps(router.routes)
-                waiting.extend(app for app in mounted if isinstance(app, FastAPI))
-    return found

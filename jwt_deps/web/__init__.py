@@ -56,8 +56,8 @@ from .router import protected_router as protected_router
 from .router import public as public
 from .routing import MatchedRoute as MatchedRoute
 from .routing import RouteGuard as RouteGuard
+from .routing import applications_in as applications_in
 from .routing import is_marked_public as is_marked_public
-from .routing import mounted_apps as mounted_apps
 from .routing import routers_of as routers_of
 from .routing import same_endpoint as same_endpoint
 from .start_checks import guards_in as guards_in

@@ -98,6 +98,20 @@ def routers_of(router: APIRouter) -> Iterator[APIRouter]:
         waiting.extend(it for it in map(_fastapi.included_router, current.routes) if it is not None)
 
 
+def applications_in(app: FastAPI) -> list[FastAPI]:
+    """The application and all FastAPI applications mounted in it, at any depth, each once."""
+    found: list[FastAPI] = []
+    waiting = [app]
+    while waiting:
+        current = waiting.pop()
+        if not is_among(current, found):
+            found.append(current)
+            for router in routers_of(current.router):
+                mounted_here = mounted_apps(router.routes)
+                waiting.extend(it for it in mounted_here if isinstance(it, FastAPI))
+    return found
+
+
 def dependencies_of_routers(router: APIRouter) -> Iterator[Depends]:
     """What applies to whole routers: theirs, and what they are included with."""
     for current in routers_of(router):

@@ -24,6 +24,7 @@ from .requirements import Requirement, no_roles_claim
 from .routing import (
     MatchedRoute,
     RouteGuard,
+    applications_in,
     dependencies_of_routers,
     guards_among,
     is_among,
@@ -48,10 +49,9 @@ def route_problems(app: FastAPI, outermost: FastAPI | None) -> Iterator[Configur
         yield ConfigurationError("idle_exclusion", sentence)
     if any(it is not None and not it.server.has_roles for it in _asked_for_roles(inventory)):
         yield no_roles_claim()
-    # Mounted applications have no start of their own. One can be mounted many times.
-    inside = {id(it.behind): it.behind for it in inventory.mounts if isinstance(it.behind, FastAPI)}
-    for one in (inventory, *(Inventory.of(it, is_starting=True) for it in inside.values())):
-        for served in one.routes:
+    for one in applications_in(app):  # those that are mounted have no start of their own
+        there = inventory if one is app else Inventory.of(one, is_starting=True, is_whole=False)
+        for served in there.routes:
             yield from _hidden_depends(served.match)
 
 
