@@ -9,8 +9,10 @@ a way that the question itself names.
 import json
 import logging
 import re
+import shutil
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,7 +44,10 @@ ADMIN = "agent_os:admin"
 
 def database() -> SqliteDb:
     """One in a file: one in memory is gone once a cancelled request has closed the connection."""
-    return SqliteDb(db_engine=create_engine(f"sqlite:///{mkdtemp()}/agent_os.db"))
+    folder = mkdtemp()
+    kept = SqliteDb(db_engine=create_engine(f"sqlite:///{folder}/agent_os.db"))
+    weakref.finalize(kept, shutil.rmtree, folder, ignore_errors=True)
+    return kept
 
 
 def store_data_of(user: str, db: Any) -> None:
