@@ -482,10 +482,7 @@ def path_parameters(root: Any) -> dict[str, Any]:
         for parameter in getattr(node, "path_params", ()):
             info = getattr(parameter, "field_info", None)
             if info is not None:
-                kind: Any = info.annotation
-                for constraint in info.metadata:
-                    kind = Annotated[kind, constraint]
-                found.setdefault(parameter.alias, kind)
+                found.setdefault(parameter.alias, _type_of(info))
     return found
 
 
@@ -496,7 +493,15 @@ def sent_parameters(root: Any) -> Iterator[tuple[Any, str, Any]]:
     """
     for node in (root, *dependants(root)):
         for parameter in chain.from_iterable(getattr(node, it, ()) for it in _SENT):
-            yield node.call, parameter.name, getattr(parameter.field_info, "annotation", None)
+            yield node.call, parameter.name, _type_of(parameter.field_info)
+
+
+def _type_of(info: Any) -> Any:
+    """The type of a parameter, with what its `Annotated` says besides."""
+    kind = getattr(info, "annotation", None)
+    for one in getattr(info, "metadata", ()):
+        kind = Annotated[kind, one]
+    return kind
 
 
 def scopes_at(node: Any) -> tuple[str, ...]:

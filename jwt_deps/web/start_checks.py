@@ -6,7 +6,7 @@ sends although their types have `Depends` in them.
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from fastapi import params
 from fastapi.applications import FastAPI  # `fastapi.FastAPI` can be another class by now
@@ -72,9 +72,14 @@ def _hidden_depends(match: MatchedRoute) -> Iterator[ConfigurationError]:
 def _has_depends(kind: Any) -> bool:
     parts = [kind]
     for part in parts:  # those of a part are added: a type that is named can contain itself
-        inner = get_args(getattr(part, "__value__", part))
-        parts += [it for it in inner if not is_among(it, parts)]
-    return any(isinstance(it, params.Depends) for it in parts)
+        inner = get_args(part)
+        if get_origin(part) is Annotated:
+            inner, besides = inner[:1], inner[1:]
+            if any(isinstance(it, params.Depends) for it in besides):
+                return True
+        named = (getattr(part, it, None) for it in ("__value__", "__supertype__"))
+        parts += [it for it in (*inner, *named) if not is_among(it, parts)]
+    return False
 
 
 def _asked_for_roles(inventory: Inventory) -> Iterator[JWTSettings | None]:

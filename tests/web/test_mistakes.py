@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NewType, TypeVar, cast
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Query, Security
+from fastapi import APIRouter, Body, Depends, FastAPI, Query, Security
 from fastapi.testclient import TestClient
 from typing_extensions import TypeAliasType
 
@@ -198,6 +198,8 @@ def test_a_parameter_without_depends_stops_the_start(
 
 _UserId = Annotated[str, Depends(current_user_id)]
 _Named = TypeAliasType("_Named", _UserId)
+_T = TypeVar("_T")
+_Perhaps = TypeAliasType("_Perhaps", _T | None, type_params=(_T,))
 
 
 def _of_a_dependency(user_id: _UserId | None = None) -> str | None:
@@ -212,6 +214,11 @@ def _of_a_dependency(user_id: _UserId | None = None) -> str | None:
         Annotated[str, current_user_id] | None,
         Annotated[str, Security(optional(current_user_id))] | None,
         Annotated[_UserId | None, Query()],
+        Annotated[_UserId, Query()],
+        Annotated[_UserId, Body()],
+        NewType("_OfAUser", _UserId),
+        TypeAliasType("_NamedAgain", _Named) | None,
+        _Perhaps[_UserId],
         list[_UserId],
         Annotated[Any, Depends(_of_a_dependency)],
     ],
