@@ -430,7 +430,8 @@ def optional(dependency: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     Args:
         dependency: one of this package, or one of your own that is built on these. It is run apart:
             what it depends on, a database session for instance, is not the one that the endpoint
-            has, and headers or background tasks that it sets are lost.
+            has, and takes a second place of its `max_concurrency`; headers or background tasks that
+            it sets are lost.
 
     Returns:
         A dependency. A credential that is present and bad is still refused with 401. So is, by a
