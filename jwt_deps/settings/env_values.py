@@ -153,6 +153,7 @@ class EnvironmentSettings(_WithoutMethod, BaseSettings):
         for variables in (os.environ, in_file):
             _refuse_lost_members(variables, _settings_among(variables, prefix, known), prefix)
         _refuse_without_value(in_file, _settings_among(in_file, prefix, known))
+        _refuse_folders(in_folder, _settings_among(in_folder, prefix, known))
         unknown = [
             *_unknown_variables((*os.environ, *in_file), prefix, known, _NESTED),
             *_unknown_variables(in_folder, prefix, fields),
@@ -236,12 +237,12 @@ def _variables_in_file(
     return found
 
 
-def _secret_files(kind: type[BaseSettings], values: Mapping[str, Any]) -> list[str]:
-    """The names of the files in `_secrets_dir`."""
+def _secret_files(kind: type[BaseSettings], values: Mapping[str, Any]) -> dict[str, Path]:
+    """The files in `_secrets_dir` by their names, and what else is in there."""
     given = values.get("_secrets_dir") or kind.model_config.get("secrets_dir") or ()
     folders = [given] if isinstance(given, str | Path) else given
     paths = (Path(folder).expanduser() for folder in folders)
-    return [file.name for path in paths if path.is_dir() for file in path.iterdir()]
+    return {file.name: file for path in paths if path.is_dir() for file in path.iterdir()}
 
 
 def _from_files(variables: Mapping[str, str | None], prefix: str) -> dict[str, Any]:
@@ -313,6 +314,15 @@ def _refuse_without_value(variables: Mapping[str, str | None], names: Iterable[s
         if variables[name] is None and name.upper() not in elsewhere:
             raise ConfigurationError(
                 "invalid_setting", f"{name.upper()} has no = behind it in the file of variables."
+            )
+
+
+def _refuse_folders(files: Mapping[str, Path], names: Iterable[str]) -> None:
+    """Refuse a folder in the place of a secret: Docker makes one where the file is not there."""
+    for name in names:
+        if files[name].is_dir():
+            raise ConfigurationError(
+                "invalid_setting", f"{name.upper()} is a folder in _secrets_dir, and has no value."
             )
 
 

@@ -893,6 +893,14 @@ class TestPrefix:
 
         assert "second" == JWTSettings(secret_key=SECRET, _secrets_dir=folders).audience
 
+    def test_a_folder_in_the_place_of_a_secret(self, tmp_path: Path) -> None:
+        """Docker makes one where the file is not there, and no check may be off for that."""
+        (tmp_path / "JWT_AUDIENCE").mkdir()
+        (tmp_path / "another_program").mkdir()
+
+        with pytest.raises(ConfigurationError, match="JWT_AUDIENCE is a folder in _secrets_dir"):
+            JWTSettings(secret_key=SECRET, _secrets_dir=tmp_path)
+
     def test_variables_of_another_program(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
