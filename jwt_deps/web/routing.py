@@ -59,12 +59,15 @@ def routes_of(app: Any) -> Sequence[BaseRoute]:
 
 def mounted_apps(routes: Iterable[BaseRoute]) -> Iterator[Any]:
     """What plain routes serve, those too of an application that is not FastAPI's."""
-    for route in routes:
+    waiting, seen = list(routes), list[Any]()  # one can be mounted in itself
+    for route in waiting:
         if is_plain(route):
             app = mounted_inside(route)
             yield app
-            if not isinstance(app, APIRouter | FastAPI):
-                yield from mounted_apps(routes_of(app))
+            inner = () if isinstance(app, APIRouter | FastAPI) else routes_of(app)
+            if inner and not is_among(app, seen):
+                seen.append(app)
+                waiting += inner
 
 
 def mounted_routers(routes: Iterable[BaseRoute]) -> Iterator[APIRouter]:

@@ -489,3 +489,20 @@ def test_an_application_of_another_framework(kind: str, routes: Any) -> None:
     with TestClient(app) as client:
         assert (200 if kind == "beside" else 401) == client.get("/other/x").status_code
     assert audit(app, allow=["/other/*"]).ok
+
+
+@live_mounts
+@covering
+def test_an_application_of_starlettes_that_is_mounted_in_itself(kind: str) -> None:
+    """Under one more path, as for another version of it."""
+    inner = Starlette(routes=[Route("/x", lambda _: PlainTextResponse("x"))])
+    inner.mount("/v1", inner)
+    router = APIRouter()
+    router.mount("/m", inner)
+    client = TestClient(guarded_by(kind, router))
+
+    for path in ("/m/x", "/m/v1/x"):
+        assert (401, 200) == (
+            client.get(path).status_code,
+            client.get(path, headers=GOOD).status_code,
+        )
