@@ -81,10 +81,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Evidence(), "conformance")
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
     """Spare the garbage collector 15,000 tests, and the applications of the test that runs."""
+    gc.disable()
+    collected = yield
+    gc.enable()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    return collected
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
