@@ -131,12 +131,14 @@ def valkey(folder: Path) -> Iterator[Valkey]:
         server.end()
 
 
-def until(condition: Callable[[], object], patience: float = _PATIENCE) -> float:
+def until(
+    condition: Callable[[], object], patience: float = _PATIENCE, every: float = 0.01
+) -> float:
     """Wait until something holds; how long that took, in seconds."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() < began + patience, "it did not come to pass"
-        time.sleep(0.01)
+        time.sleep(every)
     return time.monotonic() - began
 
 
