@@ -14,10 +14,7 @@ __all__ = ["BySharedServers", "longest_first"]
 #: The groups that wait for a server, start processes or a browser, the longest first.
 LONGEST = (
     "tests/revocation/test_redis.py",
-    "tests/agentos/test_side_by_side.py",
-    "tests/agentos/test_guard.py",
-    "tests/agentos/test_isolation.py",
-    "tests/agentos/test_r",
+    "tests/agentos/",
     "tests/providers/",
     "tests/test_package.py",
     "tests/test_benchmarks.py",
@@ -25,7 +22,7 @@ LONGEST = (
     "tests/browser/test_site.py",
 )
 #: By the beginning of their names, the modules that share servers.
-SHARED = ("tests/agentos/test_r", "tests/providers/")
+SHARED = ("tests/agentos/", "tests/providers/")
 
 
 def group_of(nodeid: str) -> str:

@@ -25,18 +25,21 @@ from agno.agent import Agent
 from agno.db.schemas.evals import EvalRunRecord, EvalType
 from agno.db.sqlite import SqliteDb
 from agno.os import AgentOS
+from agno.os.authz import Authorization, AuthorizationContext, AuthorizationProvider
+from agno.os.authz.audit import AuditEvent, AuditSink
+from agno.os.interfaces.base import BaseInterface
 from agno.os.middleware.jwt import JWTMiddleware
 from agno.team import Team
 from agno.tracing.schemas import Trace
 from agno.workflow import Step, Workflow
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from sqlalchemy import create_engine
 
 from examples.agentos.offline import OfflineModel, whoami
 from jwt_deps import JWTSettings
 from jwt_deps.agentos import protect_agent_os
 from tests.listening import listening
-from tests.minting import SECRET, claims, mint
+from tests.minting import OTHER_SECRET, SECRET, claims, mint
 
 INTERNAL = "the-internal-token-of-the-scheduler"
 ADMIN = "agent_os:admin"
@@ -158,6 +161,120 @@ class Setup:
 async def report(name: str) -> str:
     """The endpoint of a route that agno has not."""
     return name
+
+
+#: Parameters of some of the setups.
+MAPPINGS = {
+    "GET /reports/*": ["reports:read"],
+    "GET /agents": ["lists:read"],
+    "GET /memory_topics": list[str](),
+}
+CLAIMS = {
+    "user_id_claim": "uid",
+    "session_id_claim": "sid",
+    "scopes_claim": "permissions",
+    "audience_claim": "for",
+    "audience": ["a", "b"],
+    "issuer": "https://issuer.example",
+    "dependencies_claims": ["tenant", "plan"],
+    "session_state_claims": ["theme"],
+}
+
+
+class Hook(BaseInterface):
+    """A webhook, which checks its own requests, as Slack's does, or leaves that to AgentOS."""
+
+    type = "hook"
+
+    def __init__(self, prefix: str, *, checks: bool) -> None:
+        self.prefix, self.tags, self.authenticates_own_requests = prefix, [], checks
+
+    def get_router(self, use_async: bool = True, **_: Any) -> APIRouter:  # noqa: ARG002, FBT001, FBT002
+        router = APIRouter(prefix=self.prefix)
+        router.post("/{name}")(report)
+        return router
+
+
+class Sink(AuditSink):
+    def __init__(self) -> None:
+        self.events: list[AuditEvent] = []
+
+    def record(self, event: AuditEvent) -> None:
+        self.events.append(event)
+
+    def told(self) -> list[tuple[str, str | None, str | None, Any]]:
+        return [(it.action, it.actor, it.target, it.metadata) for it in self.events]
+
+
+class Provider(AuthorizationProvider):
+    """It grants carol everything, and others the agent `helper`."""
+
+    def check(self, ctx: AuthorizationContext) -> bool:
+        if ctx.principal_id == "broken":
+            raise OSError("the policy cannot be reached")
+        return ctx.principal_id == "carol" or ctx.resource_id == "helper"
+
+    def accessible_resource_ids(self, ctx: AuthorizationContext) -> set[str]:
+        return {"helper"} if ctx.action == "read" else set()
+
+
+TRAIL = Sink()
+
+SETUPS = {
+    "plain": Setup(),
+    "mcp": Setup(os={"mcp": True}),
+    "several": Setup(
+        based=True,
+        middleware={"scope_mappings": MAPPINGS, "verification_keys": [OTHER_SECRET, SECRET]},
+        guard={"scope_mappings": MAPPINGS},
+        settings={"secret_key": OTHER_SECRET, "verification_keys": [SECRET]},
+        os={
+            "cors_allowed_origins": ["https://app.example"],
+            "interfaces": [Hook("/checked", checks=True)],
+        },
+    ),
+    "own-admin": Setup(
+        middleware={"admin_scope": "root", "user_isolation": False},
+        guard={"admin_scope": "root", "user_isolation": False},
+    ),
+    "no-authorization": Setup(
+        based=True, middleware={"authorization": False}, guard={"authorization": False}
+    ),
+    "cookie": Setup(
+        based=True,
+        middleware={"token_source": "cookie", "cookie_name": "agents"},
+        settings={"token_source": "cookie", "cookie_name": "agents"},
+    ),
+    "both": Setup(
+        middleware={"token_source": "both", "token_header_key": "X-Agents"},
+        settings={"token_source": "both", "token_header_key": "X-Agents"},
+    ),
+    "claims": Setup(middleware={**CLAIMS, "verify_audience": True}, settings=CLAIMS),
+    "exclude": Setup(
+        middleware={"excluded_route_paths": ["/config", "/teams*"]},
+        guard={"exclude": ["/config", "/teams*"]},
+    ),
+    "own": Setup(
+        os={
+            "authorization": Authorization(
+                verification_keys=[SECRET],
+                algorithm="HS256",
+                excluded_route_paths=["/metrics"],
+                authorization_provider=Provider(),
+                audit=TRAIL,
+            ),
+            "interfaces": [Hook("/checked", checks=True), Hook("/plain", checks=False)],
+            "user_isolation": True,
+        },
+        own=True,
+    ),
+    "unverified": Setup(
+        based=True,
+        middleware={"validate": False},
+        settings={"validate": False},
+        guard={"exclude": []},
+    ),
+}
 
 
 class Client(httpx2.Client):

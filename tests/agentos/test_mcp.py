@@ -1,6 +1,6 @@
 """The MCP server of an AgentOS, and FastMCP behind a guard, know the user of the token."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 from agno.os.authz import Authorization
@@ -8,11 +8,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from jwt_deps import JWTSettings, protect
-from jwt_deps.agentos import protect_agent_os
 from tests.minting import SECRET
 
 from .clients import Talk
-from .side_by_side import ADMIN, Pair, Setup, agent_os, as_user, pair
+from .side_by_side import ADMIN, Pair, Setup, as_user, pair
 from .test_credentials import stored_account
 
 fastmcp = pytest.importorskip("fastmcp")
@@ -29,10 +28,9 @@ def _streams_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def both() -> Iterator[Pair]:
+def both(served: Callable[[str], Pair]) -> Pair:
     """Clients of both, with `mcp=True`."""
-    with pair(Setup(os={"mcp": True})) as clients:
-        yield clients
+    return served("mcp")
 
 
 def each(both: Pair, user: dict[str, str]) -> tuple[Talk, Talk]:
@@ -106,12 +104,11 @@ def test_nothing_below_the_mount_is_open(both: Pair) -> None:
     assert [401, 401, 200, 401] == answers
 
 
-def test_a_service_account_reads_the_card_of_the_server() -> None:
+def test_a_service_account_reads_the_card_of_the_server(both: Pair) -> None:
     """It is asked for a credential there, so agno looks at it."""
-    app = protect_agent_os(agent_os(mcp=True), SETTINGS)
-    with TestClient(app, base_url="http://localhost") as client:
-        headers = {"Authorization": f"Bearer {stored_account(app, 'agents:read')}"}
-        asked = [client.get("/mcp/server-card", headers=it).status_code for it in (headers, {})]
+    client = both.guarded
+    robot = {"Authorization": f"Bearer {stored_account(client.app, 'agents:read')}"}
+    asked = [client.get("/mcp/server-card", headers=it).status_code for it in (robot, {})]
 
     assert [200, 401] == asked
 

@@ -7,17 +7,12 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from functools import cache
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from agno.os.authz import Authorization
-from agno.os.interfaces.base import BaseInterface
 from agno.os.scopes import get_default_scope_mappings
-from fastapi import APIRouter
 from websockets.sync.client import ClientConnection, connect
 
 from tests.minting import OTHER_SECRET, SECRET, b64, claims, compact, mint
@@ -28,114 +23,16 @@ from .side_by_side import (
     Answer,
     Client,
     Pair,
-    Setup,
     account,
     as_user,
     granting,
-    pair,
     questions,
-    report,
     store_data_of,
     table,
     token,
 )
 
 DAY = 86_400
-
-MAPPINGS = {
-    "GET /reports/*": ["reports:read"],
-    "GET /agents": ["lists:read"],
-    "GET /memory_topics": list[str](),
-}
-CLAIMS = {
-    "user_id_claim": "uid",
-    "session_id_claim": "sid",
-    "scopes_claim": "permissions",
-    "audience_claim": "for",
-    "audience": ["a", "b"],
-    "issuer": "https://issuer.example",
-    "dependencies_claims": ["tenant", "plan"],
-    "session_state_claims": ["theme"],
-}
-
-
-class Hook(BaseInterface):
-    """A webhook, which checks its own requests, as Slack's does, or leaves that to AgentOS."""
-
-    type = "hook"
-
-    def __init__(self, prefix: str, *, checks: bool) -> None:
-        self.prefix, self.tags, self.authenticates_own_requests = prefix, [], checks
-
-    def get_router(self, use_async: bool = True, **_: Any) -> APIRouter:  # noqa: ARG002, FBT001, FBT002
-        router = APIRouter(prefix=self.prefix)
-        router.post("/{name}")(report)
-        return router
-
-
-SETUPS = {
-    "plain": Setup(),
-    "data": Setup(based=True),
-    "several": Setup(
-        based=True,
-        middleware={"scope_mappings": MAPPINGS, "verification_keys": [OTHER_SECRET, SECRET]},
-        guard={"scope_mappings": MAPPINGS},
-        settings={"secret_key": OTHER_SECRET, "verification_keys": [SECRET]},
-        os={
-            "cors_allowed_origins": ["https://app.example"],
-            "interfaces": [Hook("/checked", checks=True)],
-        },
-    ),
-    "own-admin": Setup(
-        middleware={"admin_scope": "root", "user_isolation": False},
-        guard={"admin_scope": "root", "user_isolation": False},
-    ),
-    "no-authorization": Setup(
-        based=True, middleware={"authorization": False}, guard={"authorization": False}
-    ),
-    "cookie": Setup(
-        based=True,
-        middleware={"token_source": "cookie", "cookie_name": "agents"},
-        settings={"token_source": "cookie", "cookie_name": "agents"},
-    ),
-    "both": Setup(
-        middleware={"token_source": "both", "token_header_key": "X-Agents"},
-        settings={"token_source": "both", "token_header_key": "X-Agents"},
-    ),
-    "claims": Setup(middleware={**CLAIMS, "verify_audience": True}, settings=CLAIMS),
-    "exclude": Setup(
-        middleware={"excluded_route_paths": ["/config", "/teams*"]},
-        guard={"exclude": ["/config", "/teams*"]},
-    ),
-    "own": Setup(
-        os={
-            "authorization": Authorization(
-                verification_keys=[SECRET], algorithm="HS256", excluded_route_paths=["/config"]
-            ),
-            "interfaces": [Hook("/checked", checks=True), Hook("/plain", checks=False)],
-            "user_isolation": True,
-        },
-        own=True,
-    ),
-    "unverified": Setup(
-        based=True,
-        middleware={"validate": False},
-        settings={"validate": False},
-        guard={"exclude": []},
-    ),
-}
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Callable[[str, bool], Pair]]:
-    """Return the function that gives the clients of both, by the name of a setup and the wiring."""
-    with ExitStack() as stack:
-
-        @cache
-        def clients(name: str, based: bool) -> Pair:  # noqa: FBT001
-            return stack.enter_context(pair(replace(SETUPS[name], based=based)))
-
-        yield clients
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["own-app", "base_app"])
@@ -144,18 +41,6 @@ def wired(
 ) -> Callable[[str], Pair]:
     """The clients of a setup, once in each wiring."""
     return lambda name: servers(name, request.param)
-
-
-@pytest.fixture(scope="module")
-def served(servers: Callable[[str, bool], Pair]) -> Callable[[str], Pair]:
-    """The clients of a setup that is about requests, in one wiring."""
-    return lambda name: servers(name, SETUPS[name].based)
-
-
-@pytest.fixture(scope="module")
-def plain(served: Callable[[str], Pair]) -> Pair:
-    """The clients of both, with nothing configured but the secret."""
-    return served("plain")
 
 
 @pytest.fixture(scope="module")
@@ -486,7 +371,7 @@ def test_excluded_paths(wired: Callable[[str], Pair], path: str) -> None:
     [
         ("POST", "/checked/events", 200),
         ("POST", "/plain/events", 401),
-        ("GET", "/config", 200),
+        ("GET", "/metrics", 200),
         ("GET", "/health", 200),
         ("GET", "/agents", 401),
     ],
@@ -652,24 +537,24 @@ def test_session_of_the_form_where_the_token_names_none(plain: Pair) -> None:
 @pytest.fixture(scope="module")
 def with_data(served: Callable[[str], Pair]) -> Pair:
     """The clients of both, where alice has sessions, a memory and the data of her runs."""
-    plain = served("data")
-    for client in (plain.control, plain.guarded):
+    both = served("several")
+    for client in (both.control, both.guarded):
         store_data_of("alice", client.app.state.database)
     for path in RUNS:
         kind = path.split("/")[1]
-        plain.ask(
+        both.ask(
             "POST",
             path,
             headers=as_user("alice", *ALL, session_id=f"alices-{kind}"),
             data={"message": "hello", "stream": "false"},
         )
-    plain.ask(
+    both.ask(
         "POST",
         "/memories",
         headers=as_user("alice", "memories:write"),
         json={"memory": "alice likes tea", "topics": ["tea"], "user_id": "alice"},
     )
-    return plain
+    return both
 
 
 FAMILIES = ("sessions", "memories", "traces", "evals", "learnings", "knowledge", "metrics")
