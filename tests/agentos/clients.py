@@ -138,8 +138,10 @@ INITIALIZE = {
 class Talk:
     """What one user says to an MCP server, in a session."""
 
-    def __init__(self, client: httpx2.Client | TestClient, user: dict[str, str]) -> None:
-        self._client, self._headers = client, {**ACCEPT, **user}
+    def __init__(
+        self, client: httpx2.Client | TestClient, user: dict[str, str], prefix: str = ""
+    ) -> None:
+        self._client, self._headers, self._path = client, {**ACCEPT, **user}, f"{prefix}/mcp"
         self.opening = self._post("initialize", INITIALIZE)
         self.session = self.opening.headers.get("mcp-session-id", "")
 
@@ -154,13 +156,13 @@ class Talk:
     def end(self, session: str) -> int:
         """End a session; the status."""
         return self._client.delete(
-            "/mcp", headers={**self._headers, "Mcp-Session-Id": session}
+            self._path, headers={**self._headers, "Mcp-Session-Id": session}
         ).status_code
 
     def _post(self, method: str, params: dict[str, Any], session: str = "") -> httpx2.Response:
         headers = {**self._headers, **({"Mcp-Session-Id": session} if session else {})}
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        answer: Any = self._client.post("/mcp", headers=headers, json=body)
+        answer: Any = self._client.post(self._path, headers=headers, json=body)
         return answer  # type: ignore[no-any-return]
 
 

@@ -15,6 +15,7 @@ from agno.run.authorization import authorization_snapshot, current_authorization
 from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
 from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
@@ -38,54 +39,6 @@ from .clients import Talk
 from .side_by_side import ADMIN, INTERNAL, account, agent_os, as_user, token
 from .test_guard import SETTINGS, Directory
 
-SCOPES = {"POST /reports/*": ["reports:write"]}
-
-
-@pytest.mark.parametrize(
-    ("options", "headers"),
-    [
-        pytest.param(
-            {"token_source": "cookie"},
-            lambda it: {"Cookie": f"access_token={it}"},
-            id="cookie",
-        ),
-        pytest.param(
-            {"token_header_key": "X-Token"}, lambda it: {"X-Token": f"Bearer {it}"}, id="own-header"
-        ),
-        pytest.param(
-            {"token_getter": lambda connection: connection.headers.get("x-own")},
-            lambda it: {"X-Own": it},
-            id="getter",
-        ),
-    ],
-)
-def test_attack_a_service_account_beside_a_token(
-    options: dict[str, Any], headers: Callable[[str], dict[str, str]]
-) -> None:
-    """The token is whose request it is: nothing that the account may do is lent to its user."""
-    base = FastAPI()
-    base.post("/reports/{name}")(who)
-    settings = JWTSettings(secret_key=SECRET, **options)
-    app = protect_agent_os(agent_os(base_app=base), settings, scope_mappings=SCOPES)
-    with TestClient(app) as client:
-        root = headers(token(sub="root", scopes=[ADMIN]))
-        robot = {"Authorization": f"Bearer {account(client, 'ci', 'reports:write', by=root)}"}
-        app.state.user_store, app.state.user_auto_provision = Directory(), False
-        app.state.user_directory_fail_closed = True
-
-        answers = [
-            client.post("/reports/q3", headers=sent | robot).status_code
-            for sent in (
-                {},
-                headers(token(sub="mallory")),  # who is disabled
-                headers(token(sub="__scheduler__")),
-                headers(token(sub="alice", scopes=[])),
-                headers(token(sub="alice", exp=1)),
-            )
-        ]
-
-    assert [200, 403, 401, 403, 401] == answers
-
 
 def stored_account(app: FastAPI, *scopes: str, name: str = "robot") -> str:
     """The token of a service account that is in the database already."""
@@ -106,34 +59,6 @@ def stored_account(app: FastAPI, *scopes: str, name: str = "robot") -> str:
     return secret
 
 
-@pytest.mark.parametrize("in_a_test", [False, True])
-def test_a_service_account_that_is_revoked(*, in_a_test: bool) -> None:
-    """By what the settings say of revocation, too: those that a test puts in their place."""
-    revocation, other = MemoryRevocations(), Revocations()
-    other.is_out = True
-    settings = JWTSettings(secret_key=SECRET, revocation=revocation)
-    own = JWTSettings(secret_key=SECRET, revocation=other) if in_a_test else settings
-    app = protect_agent_os(agent_os(), own)
-    with using_settings(app, settings) if in_a_test else nullcontext(), TestClient(app) as client:
-        headers = {"Authorization": f"Bearer {stored_account(app, 'agents:read')}"}
-        assert 200 == client.get("/agents", headers=headers).status_code
-        revocation.revoke(subject="sa:robot")
-        assert 401 == client.get("/agents", headers=headers).status_code
-
-
-def test_an_administrator_among_service_accounts() -> None:
-    """By what the settings say, too: those that a test puts in their place."""
-    base = FastAPI()
-    base.get("/reports", dependencies=[Depends(require_scopes("reports:read"))])(who)
-    own, other = (JWTSettings(secret_key=SECRET, admin_scope=it) for it in ("root", "other"))
-    app = protect_agent_os(agent_os(base_app=base), own)
-    client = TestClient(app, headers={"Authorization": f"Bearer {stored_account(app, 'root')}"})
-
-    assert 200 == client.get("/reports").status_code
-    with using_settings(app, other):
-        assert 403 == client.get("/reports").status_code
-
-
 class Revocations:
     """Revocations that begin anew for each test, and may be unavailable."""
 
@@ -150,7 +75,7 @@ class Revocations:
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[tuple[TestClient, Revocations]]:
+def revoking() -> Iterator[tuple[TestClient, Revocations]]:
     revocations = Revocations()
     settings = JWTSettings(secret_key=SECRET, revocation=revocations, leeway=0)
     with TestClient(protect_agent_os(agent_os(), settings)) as client:
@@ -158,17 +83,34 @@ def served() -> Iterator[tuple[TestClient, Revocations]]:
 
 
 @pytest.fixture
-def revocation(served: tuple[TestClient, Revocations]) -> Revocations:
-    served[1].begin()
-    return served[1]
+def revocation(revoking: tuple[TestClient, Revocations]) -> Revocations:
+    revoking[1].begin()
+    return revoking[1]
 
 
 @pytest.fixture
-def socket(served: tuple[TestClient, Revocations], revocation: Revocations) -> Iterator[Any]:  # noqa: ARG001
+def socket(revoking: tuple[TestClient, Revocations], revocation: Revocations) -> Iterator[Any]:  # noqa: ARG001
     """AgentOS's WebSocket, to which nothing was sent yet."""
-    with served[0].websocket_connect("/workflows/ws") as connection:
+    with revoking[0].websocket_connect("/workflows/ws") as connection:
         assert "connected" == connection.receive_json()["event"]
         yield connection
+
+
+@pytest.mark.parametrize("in_a_test", [False, True])
+def test_a_service_account_that_is_revoked(
+    revoking: tuple[TestClient, Revocations], revocation: Revocations, *, in_a_test: bool
+) -> None:
+    """By what the settings say of revocation, too: those that a test puts in their place."""
+    client, name = revoking[0], f"in-a-test-{in_a_test}".lower()
+    app: Any = client.app
+    headers = {"Authorization": f"Bearer {stored_account(app, 'agents:read', name=name)}"}
+    known = MemoryRevocations() if in_a_test else revocation.known
+    revocation.is_out = in_a_test
+    other = JWTSettings(secret_key=SECRET, revocation=known)
+    with using_settings(app, other) if in_a_test else nullcontext():
+        assert 200 == client.get("/agents", headers=headers).status_code
+        known.revoke(subject=f"sa:{name}")
+        assert 401 == client.get("/agents", headers=headers).status_code
 
 
 def authenticate(socket: Any, credential: str) -> str:
@@ -255,9 +197,42 @@ def test_a_service_account_on_the_websocket(socket: Any, revocation: Any) -> Non
     assert "pong" == act(socket)
 
 
+def authority() -> Any:
+    """Whose permissions agno's own tools check, and which scope grants them all."""
+    found = current_authorization()
+    return found and (found.context.principal_id, found.context.admin_scope)
+
+
+async def streamed() -> StreamingResponse:
+    async def later() -> AsyncIterator[str]:
+        yield json.dumps(authority())
+
+    return StreamingResponse(later())
+
+
+def inner_one(*middleware: Any, **options: Any) -> FastAPI:
+    """An AgentOS for others to serve, whose administrators have another scope."""
+    base = FastAPI(middleware=[Middleware(it) for it in middleware])
+    base.get("/me")(who)
+    base.get("/authority")(authority)
+    base.get("/streamed")(streamed)
+    return protect_agent_os(agent_os(base_app=base, **options), SETTINGS, admin_scope="root")
+
+
+@pytest.fixture(scope="module")
+def inner() -> FastAPI:
+    """One that has a scheduler of its own."""
+    app = inner_one(mcp=True)
+    app.state.internal_service_token = "of-the-inner-one"
+    return app
+
+
 @dataclass(frozen=True)
 class House:
-    """An AgentOS on an application with routes of its own, of which `/open` needs no token."""
+    """An AgentOS on an application with routes and middleware of its own; `/open` is excluded.
+
+    On the host `inner.test` it serves another AgentOS.
+    """
 
     app: FastAPI
     robot: str
@@ -266,9 +241,29 @@ class House:
         return TestClient(self.app, headers={"Authorization": f"Bearer {credential}"})
 
 
+class RequestId:
+    """A middleware that keeps something in the state, and answers with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = scope["state"]["id"]
+            await send(message)
+
+        scope.setdefault("state", {})["id"] = "7"
+        await self.app(scope, receive, send_with_id)
+
+
 @pytest.fixture(scope="module")
-def house() -> House:
+def house(inner: FastAPI) -> House:
     base = FastAPI()
+    base.host("inner.test", inner)
+    base.post("/reports/{name}")(who)
+    base.get("/reports", dependencies=[Depends(require_scopes("reports:read"))])(who)
+    base.get("/mapped")(who)
 
     @base.get("/me")
     async def me(request: Request, user: Annotated[str, Depends(current_user_id)]) -> str:
@@ -282,6 +277,15 @@ def house() -> House:
     ) -> list[Any]:
         state = request.state
         return [user.id, sorted(scopes), state.user_id, state.scopes, request.user.identity]
+
+    @base.get("/state")
+    async def state_of(request: Request) -> Any:
+        return [request.scope["state"].get(it) for it in ("dependencies", "session_state")]
+
+    @base.middleware("http")
+    async def with_pool(request: Request, call_next: Callable[[Request], Any]) -> Any:
+        request.state.dependencies = {"pool": "p"}
+        return await call_next(request)
 
     @base.get("/stored")
     def stored() -> str:
@@ -300,11 +304,77 @@ def house() -> House:
         return [*found, [request.state.user_id, request.user.identity]]
 
     @base.get("/part")
-    async def behind(request: Request, path: str) -> Any:
-        return await part(request.scope, token(), path, to=request.app.router)
+    async def behind(request: Request, path: str, credential: str = "") -> Any:
+        return await part(request.scope, credential or token(), path, to=request.app.router)
 
-    app = protect_agent_os(agent_os(base_app=base), SETTINGS, exclude=["/open"])
+    settings = JWTSettings(secret_key=SECRET, admin_scope="root")
+    scopes = {"POST /reports/*": ["reports:write"], "GET /mapped": ["mapped:read"]}
+    app = protect_agent_os(
+        agent_os(base_app=base), settings, exclude=["/open"], scope_mappings=scopes
+    )
+    app.add_middleware(RequestId)
     return House(app, stored_account(app, "agents:read"))
+
+
+@pytest.mark.parametrize(
+    ("options", "headers"),
+    [
+        pytest.param(
+            {"token_source": "cookie"},
+            lambda it: {"Cookie": f"access_token={it}"},
+            id="cookie",
+        ),
+        pytest.param(
+            {"token_header_key": "X-Token"}, lambda it: {"X-Token": f"Bearer {it}"}, id="own-header"
+        ),
+        pytest.param(
+            {"token_getter": lambda connection: connection.headers.get("x-own")},
+            lambda it: {"X-Own": it},
+            id="getter",
+        ),
+    ],
+)
+def test_attack_a_service_account_beside_a_token(
+    house: House,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    headers: Callable[[str], dict[str, str]],
+) -> None:
+    """The token is whose request it is: nothing that the account may do is lent to its user."""
+    client, name = TestClient(house.app), f"beside-{request.node.callspec.id}"
+    settings = JWTSettings(secret_key=SECRET, scopes_claim="scopes", **options)
+    with using_settings(house.app, settings):
+        root = headers(token(sub="root", scopes=[ADMIN]))
+        robot = {"Authorization": f"Bearer {account(client, name, 'reports:write', by=root)}"}
+        for setting, value in {
+            "user_store": Directory(),
+            "user_auto_provision": False,
+            "user_directory_fail_closed": True,
+        }.items():
+            monkeypatch.setattr(house.app.state, setting, value, raising=False)
+
+        answers = [
+            client.post("/reports/q3", headers=sent | robot).status_code
+            for sent in (
+                {},
+                headers(token(sub="mallory")),  # who is disabled
+                headers(token(sub="__scheduler__")),
+                headers(token(sub="alice", scopes=[])),
+                headers(token(sub="alice", exp=1)),
+            )
+        ]
+
+    assert [200, 403, 401, 403, 401] == answers
+
+
+def test_an_administrator_among_service_accounts(house: House) -> None:
+    """By what the settings say, too: those that a test puts in their place."""
+    client = house.client(stored_account(house.app, "root", name="administrator"))
+
+    assert 200 == client.get("/reports").status_code
+    with using_settings(house.app, JWTSettings(secret_key=SECRET, admin_scope="other")):
+        assert 403 == client.get("/reports").status_code
 
 
 @pytest.mark.parametrize(
@@ -384,47 +454,29 @@ def test_a_service_account_at_a_route_that_needs_no_token(house: House) -> None:
     assert [[200, "[]"]] * 2 == answers[:2]
 
 
-def test_what_a_middleware_put_into_the_state_stays_for_a_service_account() -> None:
+def test_what_a_middleware_put_into_the_state_stays_for_a_service_account(house: House) -> None:
     """An account brings no dependencies of its own, and no session state."""
-    base = FastAPI()
-
-    @base.get("/state")
-    async def state_of(request: Request) -> Any:
-        return [request.scope["state"].get(it) for it in ("dependencies", "session_state")]
-
-    @base.middleware("http")
-    async def with_pool(request: Request, call_next: Callable[[Request], Any]) -> Any:
-        request.state.dependencies = {"pool": "p"}
-        return await call_next(request)
-
-    app = protect_agent_os(agent_os(base_app=base), SETTINGS)
-    headers = {"Authorization": f"Bearer {stored_account(app, 'agents:read')}"}
-
-    assert [{"pool": "p"}, None] == TestClient(app).get("/state", headers=headers).json()
+    assert [{"pool": "p"}, None] == house.client(house.robot).get("/state").json()
 
 
-def test_a_middleware_has_its_state_when_agno_refuses() -> None:
+def test_a_middleware_has_its_state_when_agno_refuses(house: House) -> None:
     """It may answer with what it has put there, the id of the request for instance."""
-
-    class RequestId:
-        def __init__(self, app: ASGIApp) -> None:
-            self.app = app
-
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            async def send_with_id(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    MutableHeaders(scope=message)["X-Request-ID"] = scope["state"]["id"]
-                await send(message)
-
-            scope.setdefault("state", {})["id"] = "7"
-            await self.app(scope, receive, send_with_id)
-
-    app = protect_agent_os(agent_os(), SETTINGS)
-    app.add_middleware(RequestId)
-    headers = {"Authorization": f"Bearer {TOKEN_PREFIX}unknown"}
-    refused = TestClient(app).get("/agents", headers=headers)
+    refused = house.client(f"{TOKEN_PREFIX}unknown").get("/agents")
 
     assert (401, "7") == (refused.status_code, refused.headers.get("x-request-id"))
+
+
+def test_service_account_is_let_in_to_the_route_that_agno_decided_about(house: House) -> None:
+    """Not to another, for which a batch endpoint sends a copy of the request."""
+    client = house.client(house.robot)
+    parts = [
+        client.get("/part", params={"path": path, "credential": house.robot}).json()[0]
+        for path in ("/me", "/mapped")
+    ]
+
+    assert (200, "sa:robot robot") == (client.get("/me").status_code, client.get("/me").json())
+    assert 403 == client.get("/mapped").status_code
+    assert [401, 401] == parts
 
 
 async def part(
@@ -471,117 +523,105 @@ def test_attack_a_part_of_a_batch_behind_all_middleware(
     assert (200, ["user_id"] if path == "/known" else []) == (status, json.loads(told))
 
 
-def test_attack_an_account_of_one_agent_os_at_another_one_in_it() -> None:
+#: What takes the state of a request away, or copies it.
+KINDS: dict[str, Any] = {"/new-state": NewState, "/copies": Copies}
+
+
+@dataclass(frozen=True)
+class Nested:
+    """An AgentOS that serves another one at `/inner` and at `/open`, which is an excluded path.
+
+    And one behind each of `KINDS`, at their paths.
+    """
+
+    client: TestClient
+    behind: dict[str, FastAPI]
+
+
+@pytest.fixture(scope="module")
+def nested(inner: FastAPI) -> Iterator[Nested]:
+    behind = {path: inner_one(kind) for path, kind in KINDS.items()}
+    base = FastAPI(lifespan=inner.router.lifespan_context)
+    for path, app in {"/inner": inner, "/open": inner, **behind}.items():
+        base.mount(path, app)
+    outer = protect_agent_os(agent_os(base_app=base, mcp=True), SETTINGS, exclude=["/open/*"])
+    with TestClient(outer, base_url="http://localhost") as client:
+        yield Nested(client, behind)
+
+
+def test_attack_an_account_of_one_agent_os_at_another_one_in_it(house: House) -> None:
     """Each knows its own accounts."""
-    inner_base, base = FastAPI(), FastAPI()
-    inner_base.get("/me")(who)
-    inner = protect_agent_os(agent_os(base_app=inner_base), SETTINGS)
-    base.host("inner.test", inner)
-    app = protect_agent_os(agent_os(base_app=base), SETTINGS)
-    with TestClient(app) as client, TestClient(inner):
-        robot = stored_account(app, "agents:read")
-        headers = {"Authorization": f"Bearer {robot}", "Host": "inner.test"}
+    host = {"Host": "inner.test"}
+    statuses = [
+        house.client(it).get("/me", headers=host).status_code for it in (house.robot, token())
+    ]
 
-        assert 401 == client.get("/me", headers=headers).status_code
-        good = {"Authorization": f"Bearer {token()}", "Host": "inner.test"}
-        assert 200 == client.get("/me", headers=good).status_code
+    assert [401, 200] == statuses
 
 
-def test_websocket_of_an_agent_os_on_a_host_of_another_one() -> None:
+def test_websocket_of_an_agent_os_on_a_host_of_another_one(house: House) -> None:
     """Its own rules say what it needs."""
-    inner, base = protect_agent_os(agent_os(), SETTINGS), FastAPI()
-    base.host("inner.test", inner)
-    client = TestClient(protect_agent_os(agent_os(base_app=base), SETTINGS))
-    with client.websocket_connect("/workflows/ws", headers={"Host": "inner.test"}) as connection:
+    client, host = TestClient(house.app), {"Host": "inner.test"}
+    with client.websocket_connect("/workflows/ws", headers=host) as connection:
         assert "connected" == connection.receive_json()["event"]
         assert "authenticated" == authenticate(connection, token())
 
 
-def authority() -> Any:
-    """Whose permissions agno's own tools check, and which scope grants them all."""
-    found = current_authorization()
-    return found and (found.context.principal_id, found.context.admin_scope)
-
-
-@pytest.mark.parametrize("exclude", [("/inner/*",), ()], ids=["excluded", "guarded"])
-def test_attack_the_rules_of_an_agent_os_in_another_one(exclude: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("at", ["/inner", "/open"])
+def test_attack_the_rules_of_an_agent_os_in_another_one(nested: Nested, at: str) -> None:
     """It asks its scopes, and has its users, its admin scope and its scheduler."""
-    inner_base, base = FastAPI(), FastAPI()
-    inner_base.get("/authority")(authority)
-    inner = protect_agent_os(agent_os(base_app=inner_base), SETTINGS, admin_scope="root")
-    inner.state.internal_service_token = "of-the-inner-one"
-    base.mount("/inner", inner)
-    app = protect_agent_os(agent_os(base_app=base), SETTINGS, exclude=exclude)
     scopes = ("agents:run", "sessions:read")
-    with TestClient(app) as client, TestClient(inner):
-        client.headers = as_user("alice", *scopes)
-        form = {"message": "hello", "stream": "false", "session_id": "alices"}
-        ran = client.post("/inner/agents/helper/runs", data=form)
-        assert (200, "alice") == (ran.status_code, ran.json()["user_id"])
-        assert ["alice", "root"] == client.get("/inner/authority").json()
-        assert 200 == client.get("/inner/sessions/alices?type=agent").status_code
+    alice, bob = as_user("alice", *scopes), as_user("bob", *scopes)
+    scheduler = {"Authorization": f"Bearer {INTERNAL}"}
+    session = f"alices{at.replace('/', '-')}"
+    form = {"message": "hello", "stream": "false", "session_id": session}
 
-        client.headers = as_user("bob", *scopes)
-        assert 404 == client.get("/inner/sessions/alices?type=agent").status_code
-        assert 403 == client.get("/inner/service-accounts").status_code
+    def get(path: str, headers: dict[str, str]) -> Any:
+        return nested.client.get(f"{at}{path}", headers=headers)
 
-        client.headers = {"Authorization": f"Bearer {INTERNAL}"}
-        assert 401 == client.get("/inner/authority").status_code
+    ran = nested.client.post(f"{at}/agents/helper/runs", data=form, headers=alice)
+    assert (200, "alice") == (ran.status_code, ran.json()["user_id"])
+    assert ["alice", "root"] == get("/authority", alice).json()
+    assert 200 == get(f"/sessions/{session}?type=agent", alice).status_code
 
-        client.headers = {}
-        asked = [client.get(path).status_code for path in ("/inner/agents", "/inner/health")]
-        assert [401, 200] == asked
+    assert 404 == get(f"/sessions/{session}?type=agent", bob).status_code
+    assert 403 == get("/service-accounts", bob).status_code
+
+    assert 401 == get("/authority", scheduler).status_code
+
+    assert [401, 200] == [get(path, {}).status_code for path in ("/agents", "/health")]
 
 
-@pytest.mark.parametrize("kind", [NewState, Copies])
-def test_attack_tools_of_a_user_behind_a_middleware(kind: Any) -> None:
+@pytest.mark.parametrize("at", KINDS)
+def test_attack_tools_of_a_user_behind_a_middleware(nested: Nested, at: str) -> None:
     """Agno's tools check the permissions of the user that they find, and nothing without one."""
-    own = FastAPI()
-    own.get("/authority")(authority)
-    own.add_middleware(kind)
-
-    @own.get("/streamed")
-    async def streamed() -> StreamingResponse:
-        async def later() -> AsyncIterator[str]:
-            yield json.dumps(authority())
-
-        return StreamingResponse(later())
-
-    app = protect_agent_os(agent_os(base_app=own), SETTINGS, admin_scope="root")
-    robot, base = stored_account(app, "agents:read"), FastAPI()
-    base.mount("/inner", app)
-    outer = protect_agent_os(agent_os(base_app=base), SETTINGS)
+    inner = nested.behind[at]
     expected = [
-        (TestClient(app), token(), "alice"),
-        (TestClient(app), robot, "sa:robot"),
+        (TestClient(inner), "", token(), "alice"),
+        (TestClient(inner), "", stored_account(inner, "agents:read"), "sa:robot"),
         # An account is none of the outer one's.
-        (TestClient(outer, base_url="http://localhost/inner"), token(), "alice"),
+        (nested.client, at, token(), "alice"),
     ]
 
-    for client, credential, user in expected:
+    for client, prefix, credential, user in expected:
         for path in ("/authority", "/streamed"):
-            answer = client.get(path, headers={"Authorization": f"Bearer {credential}"})
-            assert [user, "root"] == answer.json()
+            headers = {"Authorization": f"Bearer {credential}"}
+            assert [user, "root"] == client.get(f"{prefix}{path}", headers=headers).json()
 
 
-@pytest.mark.parametrize("exclude", [("/inner/*",), ()], ids=["excluded", "guarded"])
+@pytest.mark.parametrize("at", ["/inner", "/open"])
 def test_mcp_of_an_agent_os_in_another_one(
-    monkeypatch: pytest.MonkeyPatch, exclude: tuple[str, ...]
+    nested: Nested, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     """It knows the user and the scopes, as where it is alone."""
     monkeypatch.setattr("sse_starlette.sse.AppStatus.should_exit", False)
-    inner = protect_agent_os(agent_os(mcp=True), SETTINGS, admin_scope="root")
-    base = FastAPI(lifespan=inner.router.lifespan_context)
-    base.mount("/inner", inner)
-    app = protect_agent_os(agent_os(base_app=base, mcp=True), SETTINGS, exclude=exclude)
-    with TestClient(app, base_url="http://localhost/inner") as client:
-        alice, bob = (
-            Talk(client, as_user(user, "agents:helper:run", "sessions:read", of_the_outer))
-            for user, of_the_outer in (("alice", "x:read"), ("bob", ADMIN))
-        )
-        run: dict[str, str] = {"message": "hello", "session_id": "hers"}
-        assert "alice" in alice.call("run_agent", agent_id="helper", **run)[1]
-        assert "hers" in alice.call("get_sessions", session_type="agent")[1]
-        assert "hers" not in bob.call("get_sessions", session_type="agent")[1]
-        assert "Insufficient permissions" in bob.call("run_agent", agent_id="writer", **run)[1]
-        assert 401 == Talk(client, {}).opening.status_code
+    alice, bob = (
+        Talk(nested.client, as_user(user, "agents:helper:run", "sessions:read", of_the_outer), at)
+        for user, of_the_outer in (("alice", "x:read"), ("bob", ADMIN))
+    )
+    run: dict[str, str] = {"message": "hello", "session_id": f"hers{at.replace('/', '-')}"}
+    assert "alice" in alice.call("run_agent", agent_id="helper", **run)[1]
+    assert run["session_id"] in alice.call("get_sessions", session_type="agent")[1]
+    assert "hers" not in bob.call("get_sessions", session_type="agent")[1]
+    assert "Insufficient permissions" in bob.call("run_agent", agent_id="writer", **run)[1]
+    assert 401 == Talk(nested.client, {}, at).opening.status_code
