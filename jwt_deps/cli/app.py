@@ -3,30 +3,21 @@
 from pathlib import Path
 from typing import Annotated
 
+import typer
 from dotenv import load_dotenv  # of pydantic-settings
 
 from jwt_deps import __version__
 
-_EXTRA = {"typer", "rich", "uvicorn", "httpx2", "websockets"}
-
-try:
-    import typer
-
-    from .audit import audit
-    from .conformance.command import conformance
-    from .demo.command import demo
-    from .explain import explain
-    from .inspect import inspect
-    from .keygen import keygen
-    from .mint import mint
-    from .output import impossible
-    from .revoke import revoke
-    from .settings import settings
-except ModuleNotFoundError as error:
-    missing = (error.name or "").partition(".")[0]
-    if missing not in _EXTRA:
-        raise
-    raise SystemExit(f'The command line needs {missing}: pip install "jwt-deps[cli]"') from None
+from .audit import audit
+from .conformance.command import conformance
+from .demo.command import demo
+from .explain import explain
+from .inspect import inspect
+from .keygen import keygen
+from .mint import mint
+from .output import impossible
+from .revoke import revoke
+from .settings import settings
 
 main = typer.Typer(
     name="jwt-deps",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 
 from .output import console, impossible
 
@@ -34,6 +33,8 @@ def explain(
     if reason is None:
         typer.echo("\n".join(sections))
     elif reason in sections:
+        from rich.markdown import Markdown  # noqa: PLC0415 - no other command needs it
+
         console().print(Markdown(f"## {reason}\n{sections[reason]}"))
     else:
         near = " or ".join(get_close_matches(reason, sections, n=3))

@@ -6,7 +6,7 @@ from fastapi.responses import PlainTextResponse
 from typer.testing import CliRunner
 
 from jwt_deps.cli.app import main
-from jwt_deps.cli.demo import command
+from jwt_deps.cli.demo import run
 from jwt_deps.cli.demo.player import Outcome, play
 from jwt_deps.cli.demo.scenario import SCENARIO, Answer, Step
 from jwt_deps.cli.demo.server import running
@@ -81,7 +81,7 @@ def open_app(_: str) -> FastAPI:
 
 def test_a_row_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     """An API that forgot its guard makes the command fail, and each row says what it got."""
-    monkeypatch.setattr(command, "demo_app", open_app)
+    monkeypatch.setattr(run, "demo_app", open_app)
 
     result = CliRunner().invoke(main, ["demo", "--once"])
 

@@ -1,20 +1,10 @@
 """`jwt-deps demo`: serve the demo, or run its scenario once."""
 
-import errno
-from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from jwt_deps.cli.output import without_refusals
 from jwt_deps.keys import is_loopback_host
-
-from .api import demo_app
-from .player import play
-from .scenario import SCENARIO
-from .screen import show_outcomes, show_welcome
-from .server import address_of, listen, running, serve
-from .tokens import demo_tokens, make_secret
 
 
 def _loopback(host: str) -> str:
@@ -52,37 +42,9 @@ def demo(
       jwt-deps demo --port 0        serve on any free port
       jwt-deps demo --once          check that every answer is as expected
     """
+    from .run import play_once, serve_until_stopped  # noqa: PLC0415 - no other command needs it
+
     if once:
-        _play()
+        play_once()
     else:
-        _serve(host, port)
-
-
-def _play() -> None:
-    secret = make_secret()
-    with running(demo_app(secret)) as url, without_refusals():
-        outcomes = play(SCENARIO, url, demo_tokens(secret))
-    show_outcomes(outcomes)
-    if not all(outcome.ok for outcome in outcomes):
-        raise typer.Exit(1)
-
-
-def _serve(host: str, port: int) -> None:
-    secret = make_secret()
-    try:
-        listener = listen(host, port)
-    except OSError as error:
-        typer.echo(f"Error: {_message(host, port, error)}", err=True)
-        raise typer.Exit(1) from None
-    with listener, suppress(KeyboardInterrupt):  # Ctrl-C stops the demo
-        show_welcome(address_of(listener), demo_tokens(secret))
-        serve(demo_app(secret), listener)
-
-
-def _message(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"Port {port} of {host} is in use. Choose another one with --port; --port 0 picks a "
-            "free one."
-        )
-    return f"Port {port} of {host} cannot be opened: {error.strerror}."
+        serve_until_stopped(host, port)
