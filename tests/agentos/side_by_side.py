@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from tempfile import mkdtemp
 from typing import Any
 
@@ -163,6 +164,7 @@ async def report(name: str) -> str:
     return name
 
 
+HAS_MCP = find_spec("fastmcp") is not None
 #: Parameters of some of the setups.
 MAPPINGS = {
     "GET /reports/*": ["reports:read"],
@@ -264,6 +266,7 @@ SETUPS = {
                 audit=TRAIL,
             ),
             "interfaces": [Hook("/checked", checks=True), Hook("/plain", checks=False)],
+            "mcp": HAS_MCP,
             "user_isolation": True,
         },
         own=True,

@@ -6,8 +6,9 @@ import importlib
 import json
 import sys
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -145,15 +146,15 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     app = protect_agent_os(agent_os())
     get_settings.cache_clear()
 
-    with TestClient(app) as client:
-        answers = [
-            client.get("/agents", headers=headers).status_code
-            for headers in (
-                as_user("alice", ADMIN),
-                {"Authorization": f"Bearer {token(OTHER_SECRET, scopes=[ADMIN])}"},
-                {"Authorization": "Bearer the-key-of-the-operating-system"},
-            )
-        ]
+    client = TestClient(app)
+    answers = [
+        client.get("/agents", headers=headers).status_code
+        for headers in (
+            as_user("alice", ADMIN),
+            {"Authorization": f"Bearer {token(OTHER_SECRET, scopes=[ADMIN])}"},
+            {"Authorization": "Bearer the-key-of-the-operating-system"},
+        )
+    ]
 
     assert [200, 401, 401] == answers
 
@@ -172,28 +173,50 @@ def test_audience_is_the_id_of_the_agent_os(plain: Pair) -> None:
 @pytest.mark.parametrize(
     ("settings", "statuses"),
     [
-        pytest.param({"audience": "api"}, [401, 401, 200, 401], id="configured"),
         pytest.param({"verify_audience": False}, [200, 200, 200, 200], id="not-checked"),
         pytest.param({"audience_claim": "for"}, [200, 200, 401, 401], id="another-claim"),
     ],
 )
-def test_audience_is_what_the_settings_say(settings: dict[str, Any], statuses: list[int]) -> None:
+def test_audience_where_the_settings_name_none(
+    settings: dict[str, Any], statuses: list[int]
+) -> None:
     options = {"secret_key": SECRET, **settings}
     app = protect_agent_os(agent_os(), JWTSettings(**options))
 
     assert statuses == by_audience(TestClient(app), None, "support", "api", "other")
 
 
-def test_the_given_settings_have_the_keys_that_requests_use() -> None:
-    """For a readiness endpoint, `key_health` and `refresh_keys`."""
+@dataclass(frozen=True)
+class Issued:
+    """An AgentOS with the settings of an issuer, for the audience `api`."""
+
+    issuer: FakeIssuer
+    settings: JWTSettings
+    client: TestClient
+
+    def status_for(self, audience: str | None) -> int:
+        sent = self.issuer.token({"sub": "ann", "scopes": ["agents:read"]}, audience=audience)
+        headers = {"Authorization": f"Bearer {sent}"}
+        return self.client.get("/agents", headers=headers).status_code
+
+
+@pytest.fixture(scope="module")
+def issued() -> Iterator[Issued]:
     with FakeIssuer() as issuer:
         settings = issuer.settings("api")
-        app = protect_agent_os(agent_os(), settings)
-        sent = issuer.token({"sub": "ann", "scopes": ["agents:read"]}, audience="api")
-        answer = TestClient(app).get("/agents", headers={"Authorization": f"Bearer {sent}"})
+        yield Issued(issuer, settings, TestClient(protect_agent_os(agent_os(), settings)))
 
-    assert (200, 1) == (answer.status_code, settings.key_health()["default"].keys)
-    assert settings.scopes_claim is None
+
+def test_audience_that_is_configured_takes_the_place_of_the_id(issued: Issued) -> None:
+    """Each token has to name it."""
+    assert [401, 401, 200] == [issued.status_for(it) for it in (None, "support", "api")]
+
+
+def test_the_given_settings_have_the_keys_that_requests_use(issued: Issued) -> None:
+    """For a readiness endpoint, `key_health` and `refresh_keys`."""
+    assert 200 == issued.status_for("api")
+    assert 1 == issued.settings.key_health()["default"].keys
+    assert issued.settings.scopes_claim is None
 
 
 #: The keys of three issuers.

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from tests.providers.identity import API, Provider
 from tests.providers.oauth import OAuthClient
 
 from .clients import Talk
-from .side_by_side import agent_os, store_data_of
+from .side_by_side import HAS_MCP, agent_os, store_data_of
 
 FAMILIES = ("agents", "teams", "workflows", "sessions", "memories", "traces", "evals", "learnings")
 SCOPES = [f"{family}:{act}" for family in FAMILIES for act in ("read", "run", "write", "delete")]
@@ -38,7 +37,6 @@ RUNS = {
     "flow": "/workflows/flow/runs",
 }
 KINDS = {"helper": "agent", "writer": "agent", "crew": "team", "flow": "workflow"}
-HAS_MCP = find_spec("fastmcp") is not None
 #: In all that Alice said, and in nothing that Bob asks for.
 SECRET = "the-words-of-alice"
 CLAIMS_TO_BE_ALICE = {

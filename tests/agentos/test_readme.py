@@ -34,8 +34,9 @@ def documents(text: str) -> Iterator[Any]:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="its commands need curl")
+@pytest.mark.parametrize("example", ["app"], indirect=True)
 def test_commands_show_what_they_say(agents: AgentOSClient) -> None:
-    """Those of the second terminal, against a server that this directory has started."""
+    """Those of the second terminal, against the server that the first one starts."""
     _, ask = commands()
     for written, here in {
         "http://127.0.0.1:8000": str(agents.http.base_url),
