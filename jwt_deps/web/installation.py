@@ -233,10 +233,12 @@ class Installation(Installed):
             self._known = covered(self._app)
         if not self._checked:
             router = self._app.router
-            is_outermost = scope is None or scope.get("router", router) is router
+            # One that was not even called for its lifespan may be mounted: the one around runs it.
+            is_started = self._app.middleware_stack is not None
+            is_outermost = is_started if scope is None else scope.get("router", router) is router
             for problem in route_problems(self._app, self._app if is_outermost else None):
                 raise problem
-            self._checked = True
+            self._checked = is_started or scope is not None
         self._correct_openapi()
 
     def _correct_openapi(self) -> None:

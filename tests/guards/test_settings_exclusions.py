@@ -1,12 +1,13 @@
 """What settings exclude, where several applications go by the same ones."""
 
-from contextlib import nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
 
-from jwt_deps import JWTSettings, protect
+from jwt_deps import JWTSettings, protect, protected_router
 from jwt_deps.audit import audit
 from tests.minting import SECRET
 from tests.web.serving import SETTINGS
@@ -36,6 +37,40 @@ def test_settings_of_two_applications_exclude_a_route_of_one(
     # To a guard in it that is not that of the whole application the one around comes first.
     assert (200 if path == "/open" or kind == "protect" else 401) == client.get(path).status_code
     assert audit(app).ok
+
+
+@pytest.mark.parametrize("excluded", ["/open", "/nowhere"])
+@pytest.mark.parametrize("is_mounted", [True, False])
+def test_settings_of_an_application_whose_lifespan_is_run_by_hand(
+    excluded: str, *, is_mounted: bool
+) -> None:
+    """As an application does it for one that is mounted in it, or a test.
+
+    Whether its own exclusions are all that there are is known with the first request.
+    """
+    settings = JWTSettings(secret_key=SECRET, excluded_route_paths=[excluded])
+    within, around = APIRouter(), APIRouter()
+    within.get("/x")(read)
+    around.get("/open")(read)
+    inner = including(protected_router(within, settings=settings))
+
+    @asynccontextmanager
+    async def run(_: FastAPI) -> AsyncIterator[None]:
+        async with inner.router.lifespan_context(inner):
+            yield
+
+    app = FastAPI(lifespan=run)
+    app.include_router(around)
+    app.mount("/m", inner)
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        if is_mounted:
+            assert (401, 200) == (
+                client.get("/m/x").status_code,
+                client.get("/m/x", headers=GOOD).status_code,
+            )
+        else:
+            assert REFUSED == ask(inner, "/x", GOOD)
 
 
 @pytest.mark.parametrize("where", ["around", "inside"])
