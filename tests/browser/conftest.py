@@ -1,4 +1,4 @@
-"""One browser and one demo for the tests of a module, a profile for each."""
+"""One browser, one profile and one demo for the tests of a module, and a page for each test."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from jwt_deps.cli.demo.server import running
 from jwt_deps.cli.demo.tokens import make_secret
 
 if TYPE_CHECKING:  # without Playwright the modules are skipped, and this one is still read
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 
 # Not for the session: as long as Playwright runs, no other test can run an event loop.
@@ -35,10 +35,17 @@ def url(secret: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def profile(browser: "Browser") -> Iterator["BrowserContext"]:
+    """Return a profile; to make one for each test takes longer than most of the tests."""
+    with browser.new_context() as profile:
+        profile.set_default_timeout(60_000)
+        yield profile
+
+
 @pytest.fixture
-def page(browser: "Browser") -> Iterator["Page"]:
-    """Return a page with cookies of its own."""
-    context = browser.new_context()
-    context.set_default_timeout(60_000)
-    yield context.new_page()
-    context.close()
+def page(profile: "BrowserContext") -> Iterator["Page"]:
+    """Return a page that no cookie of another test is sent to."""
+    with profile.new_page() as page:
+        yield page
+    profile.clear_cookies()

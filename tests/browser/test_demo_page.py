@@ -3,6 +3,7 @@
 import logging
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from fastapi import Response
@@ -243,12 +244,10 @@ def test_nothing_breaks_the_policy(page: Page, url: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_narrow(browser: Browser, url: str, scheme: str) -> None:
+def test_narrow(page: Page, url: str, scheme: Literal["light", "dark"]) -> None:
     """Nothing is wider than a phone of 390 px."""
-    context = browser.new_context(
-        viewport={"width": 390, "height": 844}, color_scheme="dark" if scheme == "dark" else "light"
-    )
-    page = context.new_page()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme=scheme)
     page.goto(url)
     page.get_by_role("button", name="Send").click()
     expect(page.locator("#status")).to_have_text("200")
@@ -257,6 +256,5 @@ def test_narrow(browser: Browser, url: str, scheme: str) -> None:
     if scheme == "light":
         page.set_viewport_size({"width": 390, "height": 1420})
         picture(page, "demo-narrow.png")
-    context.close()
 
     assert 390 == widest

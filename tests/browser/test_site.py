@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from jwt_deps import __version__
-from tests.browser.chromium import chromium, expect
+from tests.browser.chromium import Browser, expect
 
 ROOT = Path(__file__).parents[2]
 PHONE, DESK = 390, 1280
@@ -61,15 +61,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[s
     server.server_close()
 
 
-def test_no_page_is_wider_than_the_screen(site: tuple[str, list[str]]) -> None:
+def test_no_page_is_wider_than_the_screen(browser: Browser, site: tuple[str, list[str]]) -> None:
     """Nothing has to be moved sideways, and nothing is asked of another host."""
     address, pages = site
     asked: list[str] = []
     too_wide: list[tuple[str, int]] = []
     cut: list[tuple[str, int]] = []
-    with chromium() as browser:
-        view = browser.new_page()
+    with browser.new_page() as view:
         view.on("request", lambda request: asked.append(request.url))
+        # Each page would make an index of it, for a search that there is none of here.
+        view.route("**/search_index.json", lambda route: route.abort())
         for page in pages:
             view.set_viewport_size({"width": DESK, "height": 844})
             view.goto(f"{address}/{page}/", wait_until="load")
@@ -85,12 +86,11 @@ def test_no_page_is_wider_than_the_screen(site: tuple[str, list[str]]) -> None:
     assert [] == [url for url in asked if not url.startswith((address, "data:"))]
 
 
-def test_search(site: tuple[str, list[str]]) -> None:
+def test_search(browser: Browser, site: tuple[str, list[str]]) -> None:
     """The page that answers is among the first results."""
     address, _ = site
     missed: dict[str, list[str]] = {}
-    with chromium() as browser:
-        view = browser.new_page(viewport={"width": DESK, "height": 844})
+    with browser.new_page(viewport={"width": DESK, "height": 844}) as view:
         results = view.locator(".md-search-result__item > a")
         for words, page in SEARCHES.items():
             view.goto(f"{address}/?q={quote(words)}")
