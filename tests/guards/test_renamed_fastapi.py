@@ -73,7 +73,8 @@ def renamed(name: str, folder: Path) -> None:
 #: Runs the script that it reads once for each folder, in a fork that imports FastAPI and all that
 #: imports it anew, out of that folder. What they import themselves is imported once, here.
 FORKS = """
-import os, sys
+import gc, os, sys
+gc.disable()  # a fork lives for half a second
 import fastapi.testclient, jwt_deps.audit, tests.minting
 
 script = compile(sys.stdin.read(), "script", "exec")
