@@ -20,6 +20,11 @@ LONGEST = (
     "tests/test_benchmarks.py",
     "tests/revocation/test_processes.py",
     "tests/browser/test_site.py",
+    "tests/test_tutorial.py",
+    "tests/web/test_telemetry.py",
+    "tests/web/test_uvicorn.py",
+    "tests/testing/test_plugin.py",
+    "tests/web/test_forward_auth.py",
 )
 #: By the beginning of their names, the modules that share servers.
 SHARED = ("tests/agentos/", "tests/providers/")
