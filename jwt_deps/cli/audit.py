@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import sys
+import traceback
 from contextlib import AsyncExitStack, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
@@ -147,20 +148,29 @@ def _load(target: str, folder: Path, *, factory: bool) -> FastAPI:
     sys.path.insert(0, str(folder.resolve()))
     try:
         app: Any = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module exists, and one of its own imports fails
+    except Exception as error:  # noqa: BLE001 - the application's own code
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        if absent is None or not f"{module}.".startswith(f"{absent}."):
+            raise _own_error(target, error) from None
         raise impossible(f"There is no module {module!r} in {folder.resolve()}.") from None
     for attribute in attributes.split("."):
         try:
             app = getattr(app, attribute)
         except AttributeError:
             raise impossible(f"The module {module!r} has no {attributes!r}.") from None
-    app = app() if factory else app
+    try:
+        app = app() if factory else app
+    except Exception as error:  # noqa: BLE001 - the application's own code
+        raise _own_error(target, error) from None
     if not isinstance(app, FastAPI):
         hint = " If it is a function that returns one, add --factory." if callable(app) else ""
         raise impossible(f"{target!r} is not a FastAPI application.{hint}")
     return app
+
+
+def _own_error(target: str, error: Exception) -> typer.Exit:
+    traceback.print_exception(error)
+    return impossible(f"{target!r} cannot be loaded: its own error is above.")
 
 
 async def _audited(

@@ -254,11 +254,20 @@ async def dispatch(request, go_on):
         assert (2, "") == (result.exit_code, result.stdout)
         assert sentence in result.stderr
 
-    def test_a_module_that_lacks_something_says_what(self, tmp_path: Path) -> None:
-        """It is there, so its own error is the one to read."""
-        result = audit(written(tmp_path, "import nowhere_at_all\n"), *folder_of(tmp_path))
+    @pytest.mark.parametrize(
+        ("source", "own"),
+        [
+            pytest.param("import nowhere_at_all", "No module named 'nowhere_at_all'", id="import"),
+            pytest.param("def app(): return 1 / 0", "ZeroDivisionError", id="factory"),
+        ],
+    )
+    def test_what_fails_while_it_is_loaded(self, tmp_path: Path, source: str, own: str) -> None:
+        """Its own error, then a sentence and 2: a build can tell it from an unguarded route."""
+        result = audit(written(tmp_path, f"{source}\n"), *folder_of(tmp_path), "--factory")
 
-        assert isinstance(result.exception, ModuleNotFoundError)
+        assert (2, "") == (result.exit_code, result.stdout)
+        assert own in result.stderr
+        assert result.stderr.endswith("'service:app' cannot be loaded: its own error is above.\n")
 
     @pytest.mark.parametrize("text", ["{}", "[" * 100_000], ids=["other-json", "deep"])
     def test_what_is_no_audit(self, tmp_path: Path, text: str) -> None:
@@ -296,11 +305,11 @@ def test_agentos_has_none(example: str) -> None:
 
 
 def test_a_broken_application_says_what_is_wrong(tmp_path: Path) -> None:
-    """In a process of its own: its own traceback, without the values of variables."""
+    """In a process of its own: its own traceback, without the lines around the one that failed."""
     app = written(tmp_path, "secret = 'hidden'\nraise ZeroDivisionError\n")
 
     result = run("audit", app, "--app-dir", str(tmp_path))
 
-    assert 1 == result.returncode
+    assert 2 == result.returncode
     assert "ZeroDivisionError" in result.stderr
-    assert "hidden" not in result.stdout
+    assert "hidden" not in result.stdout + result.stderr
