@@ -269,7 +269,8 @@ class JWTSettings(_Validate, SenderSettings, RevocationSettings, ResourceSetting
             if getattr(self, name) != field.get_default(call_default_factory=True):
                 raise ConfigurationError(
                     "issuers_and_single",
-                    f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers).",
+                    f"JWT_{name.upper()} ({name}) is set beside JWT_ISSUERS (issuers), whose "
+                    "entries have it: move it into each of them, or remove it.",
                 )
         self._policy = replace(self._policy, audiences=())  # `resource` is none of them
 

@@ -356,9 +356,10 @@ class TestSeveralRefused:
         """A parameter that would be ignored is refused: each issuer has its own."""
         values: dict[str, Any] = {"issuers": {"a": STAFF}, name: value}
 
-        assert (f"JWT_{name.upper()} ({name}) belongs to each of JWT_ISSUERS (issuers)") in said(
-            JWTSettings, **values
-        )
+        assert (
+            f"JWT_{name.upper()} ({name}) is set beside JWT_ISSUERS (issuers), whose entries have "
+            "it: move it into each of them, or remove it."
+        ) in said(JWTSettings, **values)
 
     def test_every_parameter_of_a_single_one_is_among_them(self) -> None:
         """No parameter is forgotten above."""
