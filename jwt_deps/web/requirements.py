@@ -408,8 +408,9 @@ def _is_for_claims(parameter: Parameter) -> bool:
 def _wrong_check() -> ConfigurationError:
     return ConfigurationError(
         "check_parameters",
-        "What is given to require() takes the Claims as its first parameter, and further ones only "
-        "as Depends(...), Path(...) and the like: FastAPI would let a client send any other.",
+        "A check for require() takes the Claims as its first parameter. Declare each other one as "
+        "Annotated[str, Path()], Annotated[..., Depends(...)] or by type (Request): FastAPI may "
+        "read a plain one from the query, which any client can set.",
     )
 
 
