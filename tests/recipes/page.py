@@ -22,7 +22,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "providers.md").read_text()
 
 _BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _NAME = re.compile(r'^```ini title="(\w+)\.env"$', re.MULTILINE)
-_VARIANT = re.compile(r'`((?:scopes|user_id)_claim)="([^"]+)"`')
+_VARIANT = re.compile(r'`((?:scopes|roles|user_id)_claim)="([^"]+)"`')
 
 
 @dataclass(frozen=True)

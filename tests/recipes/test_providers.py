@@ -21,7 +21,7 @@ from jwt_deps import (
     require_scopes,
 )
 from jwt_deps.testing import FakeIssuer, SigningKey
-from jwt_deps.tokens.principal import scopes_of, user_id_of
+from jwt_deps.tokens.principal import scopes_of
 from jwt_deps.tokens.verify import Verification, verify
 from tests.recipes.page import RECIPES
 from tests.recipes.provider import EC_KEY, KEY, OF_EC, OTHER_KEY, give_keys, issue
@@ -36,7 +36,7 @@ FOUND: dict[tuple[str, int], tuple[str, str | None, set[str]]] = {
     ("keycloak", 0): (
         "f1c4f64e-2c0c-4cda-8c9f-9f3f8f3a2b0e",
         "4c0a3a8a-3a47-4f2f-8e89-9e5f9b0a0a0a",
-        {"offline_access", "default-roles-staff", "editor"},
+        {"openid", "email", "profile"},
     ),
     ("entra", 0): (
         "690222be-ff1a-4d56-abd1-7e4f7d38e474",
@@ -70,16 +70,20 @@ FOUND: dict[tuple[str, int], tuple[str, str | None, set[str]]] = {
     ("alb", 0): ("a2f5e4d4-c0b1-70a2-9f3e-1b2c3d4e5f60", None, {"openid"}),
 }
 
+#: The roles that the recipe finds, where it names their claim.
+ROLES = {("keycloak", 0): {"offline_access", "default-roles-staff", "editor"}}
+
 #: What the page says to set instead, and what is found then.
 VARIANTS: dict[tuple[str, int, str, str], str | set[str]] = {
     ("auth0", 0, "scopes_claim", "permissions"): {"reports:read", "reports:write"},
     ("auth0", 0, "scopes_claim", "https://example.com/roles"): {"editor"},
-    ("keycloak", 0, "scopes_claim", "resource_access.my-api.roles"): {"reports-read"},
-    ("keycloak", 0, "scopes_claim", "scope"): {"openid", "email", "profile"},
+    ("keycloak", 0, "roles_claim", "resource_access.my-api.roles"): {"reports-read"},
+    ("keycloak", 0, "scopes_claim", "realm_access.roles"): ROLES["keycloak", 0],
     ("entra", 1, "scopes_claim", "roles"): {"Reports.Read.All"},
     ("cognito", 0, "scopes_claim", "cognito:groups"): {"editors"},
     ("cognito", 0, "user_id_claim", "username"): "ada",
     ("okta", 0, "scopes_claim", "groups"): {"Everyone", "editors"},
+    ("okta", 0, "roles_claim", "groups"): {"Everyone", "editors"},
     ("okta", 0, "user_id_claim", "sub"): "ada@example.com",
 }
 
@@ -196,7 +200,12 @@ def client_of(settings: JWTSettings, *scopes: str) -> TestClient:
 
     @router.get("/me")
     async def me(user: Annotated[CurrentUser, Depends()]) -> dict[str, Any]:
-        return {"user": user.id, "session": user.session_id, "scopes": sorted(user.scopes)}
+        return {
+            "user": user.id,
+            "session": user.session_id,
+            "scopes": sorted(user.scopes),
+            "roles": sorted(user.roles),
+        }
 
     app = FastAPI()
     app.include_router(protected_router(router, settings=settings))
@@ -253,7 +262,12 @@ def test_a_route_serves_the_token_of_the_page(name: str, number: int) -> None:
     served = client_of(settings, *scopes).get("/me", headers=headers)
     refused = client_of(settings, *scopes, "admin").get("/me", headers=headers)
 
-    assert {"user": user, "session": session, "scopes": sorted(scopes)} == served.json()
+    assert {
+        "user": user,
+        "session": session,
+        "scopes": sorted(scopes),
+        "roles": sorted(ROLES.get((name, number), ())),
+    } == served.json()
     assert 403 == refused.status_code
 
 
@@ -267,11 +281,12 @@ def test_a_variant_finds_what_the_page_says(
 ) -> None:
     """One setting differs from the recipe."""
     settings = settings_of(name, **{setting: claim})
-    claims = Claims(verified(issue(claims_of(name, number), name), settings).claims)
+    headers = sent(issue(claims_of(name, number), name), settings)
 
-    read = scopes_of if setting == "scopes_claim" else user_id_of
+    me = client_of(settings).get("/me", headers=headers).json()
 
-    assert found == read(claims, settings)
+    read = me[{"scopes_claim": "scopes", "roles_claim": "roles", "user_id_claim": "user"}[setting]]
+    assert (found if isinstance(found, str) else sorted(found)) == read
 
 
 CLIENT, OTHER_CLIENT = "57cbishk4j24pabc1234567890", "3n4b5urk1ft4fl3mg5e62d9ado"
