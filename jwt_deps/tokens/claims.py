@@ -44,9 +44,9 @@ class ClaimMapping(Mapping[str, Any]):
         """Refuse to be a parameter or a body: what a token says must never come from the client."""
         raise ConfigurationError(
             "claims_as_input",
-            f"{cls.__name__} comes from a verified token, never from the request: take it with "
-            "Depends(get_claims) or its like, and annotate an endpoint that returns it with "
-            "Mapping[str, Any].",
+            "Claims come from a verified token, never from the request: write "
+            "Annotated[Claims, Depends(get_claims)], and annotate an endpoint that returns them "
+            "with Mapping[str, Any].",
         )
 
     def __init__(self, members: Mapping[str, Any], /) -> None:
