@@ -501,17 +501,16 @@ class TestBehindARealProxy:
 
         assert (403 if tells else 200) == status
 
-    @pytest.mark.parametrize("name", ["X-Auth-User", "X-Forwarded-Uri", "Authorization"])
+    @pytest.mark.parametrize(
+        "name", ["X-Auth-User", "x-auth-scopes, X-AUTH-USER", "X-Forwarded-Uri", "Authorization"]
+    )
     def test_attack_a_header_for_one_hop(self, proxy: str, name: str) -> None:
-        """Proxies remove what `Connection` names (RFC 9110 §7.6.1): nothing is gained by it."""
+        """Proxies remove what `Connection` names (RFC 9110 §7.6.1): no user and no scopes."""
         headers = GOOD | SPOOFED | {"Connection": f"close, {name}"}
 
         status, seen, _ = ask(proxy, "GET", "/orders", headers)
 
-        assert status == 401 or seen in (
-            {**ALICE, "target": "/orders"},
-            {**ALICE, "user": "", "target": "/orders"},
-        )
+        assert status == 401 or seen == {**ALICE, "target": "/orders"}
 
     @pytest.mark.parametrize(
         "headers", [{}, bearer(OTHER_SECRET, **OWN)], ids=["missing", "forged"]
