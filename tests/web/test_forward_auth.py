@@ -319,7 +319,7 @@ async def behind(request: Request) -> JSONResponse:
         {
             "user": headers.get("x-auth-user", ""),
             "scopes": headers.get("x-auth-scopes", ""),
-            "aliases": [name for name in headers if re.match("x[-_]auth_|x_auth-", name)],
+            "aliases": [it for it in headers if re.match("x[-_.]auth[_.]|x[_.]auth-", it)],
             "body": (await request.body()).decode(),
             "target": scope["raw_path"].decode() + (f"?{query}" if query else ""),
         }
@@ -436,8 +436,8 @@ def ask(
 SPOOFED = {
     f"X{first}Auth{second}{name}": value
     for name, value in {"User": "root", "Scopes": "admin"}.items()
-    for first in "-_"
-    for second in "-_"
+    for first in "-_."
+    for second in "-_."
 }
 NOTHING = {"user": "", "scopes": "", "aliases": [], "body": ""}
 ALICE = {"user": "alice", "scopes": "a %C3%BC", "aliases": [], "body": ""}
