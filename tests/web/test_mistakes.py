@@ -100,7 +100,7 @@ def test_settings_are_a_dependency(monkeypatch: pytest.MonkeyPatch) -> None:
             for it in NO_MODELS
         ),
         # FastAPI would see it with the first request that has a token.
-        pytest.param(partial(optional, Claims), "comes from a verified token", id="optional"),
+        pytest.param(partial(optional, Claims), "come from a verified token", id="optional"),
         pytest.param(lambda: public()(health), "without parentheses", id="public"),
         # The routes of a router would stay guarded, and it has no overrides.
         pytest.param(partial(public, APIRouter()), "cannot mark APIRouter", id="public-router"),
