@@ -90,8 +90,9 @@ _ROOT = "jwt_deps.agentos"
 _DECIDED = "jwt_deps.agentos.decided"  # the requests whose users' permissions agno's tools ask for
 _ACCEPTED = "jwt_deps.agentos.accepted"
 _SENT = "jwt_deps.agentos.sent"  # the scope of which agno has a copy
-#: By what agno knows its own credentials in a state, which are asked for less than a user.
-_MARKS = ("service_account_name", "is_internal_service")
+#: By what agno knows its own credentials in a state, which are asked for less than a user, and that
+#: its middleware need not look again.
+_MARKS = ("service_account_name", "is_internal_service", "_agno_auth_complete")
 _UNAUTHORIZED = 401
 _CHALLENGE = 'Bearer error="invalid_token"'
 # Codes with which a WebSocket is closed (RFC 6455 §7.4).

@@ -294,7 +294,7 @@ def house(inner: FastAPI) -> House:
     @base.get("/known")
     @base.get("/open")
     async def known(request: Request) -> list[str]:
-        told = {"user_id", "service_account_name", "is_internal_service"}
+        told = {"user_id", "service_account_name", "is_internal_service", "_agno_auth_complete"}
         return sorted(told & {*request.scope["state"]})
 
     @base.get("/parts")
