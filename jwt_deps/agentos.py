@@ -89,6 +89,7 @@ _SOCKET = "/workflows/ws"
 _ROOT = "jwt_deps.agentos"
 _DECIDED = "jwt_deps.agentos.decided"  # the requests whose users' permissions agno's tools ask for
 _ACCEPTED = "jwt_deps.agentos.accepted"
+_BEFORE = "jwt_deps.agentos.before"  # what was in the state of a request when it came
 _SENT = "jwt_deps.agentos.sent"  # the scope of which agno has a copy
 #: By what agno knows its own credentials in a state, which are asked for less than a user, and that
 #: its middleware need not look again.
@@ -281,6 +282,7 @@ def _take_place_of_middleware(app: FastAPI, *, authorization: bool) -> list[str]
     (at,) = ours
     agnos, tokens = app.user_middleware[at], _SocketTokens(app)
     app.user_middleware[at] = Middleware(_AgnoMiddleware, agno=agnos, tokens=tokens)
+    app.user_middleware.insert(0, Middleware(_OwnState))
     app.state.jwt_validator = tokens
     if resolve_ws_jwt_config(app).get("validator") is not tokens:
         raise _unknown("its WebSocket does not ask app.state.jwt_validator")
@@ -711,6 +713,25 @@ class _SocketTokens:
         found = {name: state[name] for name in ("user_id", "session_id")}
         scopes = _agno_scopes(self.settings, self.app.state, claims.view(), state["scopes"])
         return {**found, "scopes": scopes, "audience": claims.aud}
+
+
+class _OwnState:
+    """What is known of one request is not known of a part of it, nor in another AgentOS.
+
+    Around all middleware, because agno keeps the state of a request before it knows the user.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _BEFORE in scope:  # a part of another request, or an AgentOS in another one
+            scope["state"] = dict(scope[_BEFORE])
+            for name in (_ACCEPTED, _ROOT):
+                scope.pop(name, None)
+        else:
+            scope[_BEFORE] = dict(scope.get("state", {}))
+        await self._app(scope, receive, send)
 
 
 class _AgnoMiddleware:

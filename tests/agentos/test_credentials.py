@@ -559,12 +559,39 @@ def test_attack_an_account_of_one_agent_os_at_another_one_in_it(house: House) ->
     assert [401, 200] == statuses
 
 
+def test_attack_an_account_at_another_agent_os_whose_tokens_are_in_another_header(
+    house: House, inner: FastAPI
+) -> None:
+    """That the one has accepted it says nothing to the other, which looks at no such header."""
+    headers = {"Host": "inner.test", "X-Token": "Bearer opaque"}
+    with using_settings(inner, JWTSettings(secret_key=SECRET, token_header_key="X-Token")):
+        assert 401 == house.client(house.robot).get("/me", headers=headers).status_code
+
+
 def test_websocket_of_an_agent_os_on_a_host_of_another_one(house: House) -> None:
     """Its own rules say what it needs."""
     client, host = TestClient(house.app), {"Host": "inner.test"}
     with client.websocket_connect("/workflows/ws", headers=host) as connection:
         assert "connected" == connection.receive_json()["event"]
         assert "authenticated" == authenticate(connection, token())
+
+
+def test_an_account_of_an_agent_os_in_another_one_whose_tokens_are_in_another_header(
+    nested: Nested, inner: FastAPI
+) -> None:
+    """Each asks for its own, and is known by its own path."""
+    outer: Any = nested.client.app
+    headers = {
+        "X-Token": f"Bearer {token()}",
+        "Authorization": f"Bearer {stored_account(inner, 'agents:read', name='of-the-inner')}",
+    }
+    with (
+        using_settings(outer, JWTSettings(secret_key=SECRET, token_header_key="X-Token")),
+        using_settings(inner, SETTINGS),
+    ):
+        found = nested.client.get("/inner/authority", headers=headers)
+
+    assert (200, ["sa:of-the-inner", "root"]) == (found.status_code, found.json())
 
 
 @pytest.mark.parametrize("at", ["/inner", "/open"])
