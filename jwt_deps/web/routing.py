@@ -59,7 +59,8 @@ def routes_of(app: Any) -> Sequence[BaseRoute]:
 
 def mounted_apps(routes: Iterable[BaseRoute]) -> Iterator[Any]:
     """What plain routes serve, those too of an application that is not FastAPI's."""
-    waiting, seen = list(routes), list[Any]()  # one can be mounted in itself
+    waiting = list(routes)
+    seen: list[Any] = []  # one can be mounted in itself
     for route in waiting:
         if is_plain(route):
             app = mounted_inside(route)
