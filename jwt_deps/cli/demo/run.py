@@ -1,4 +1,4 @@
-"""Serve the demo, or run its scenario once."""
+"""What `jwt-deps demo` runs: the demo until it is stopped, or its scenario once."""
 
 import errno
 from contextlib import suppress
